@@ -1,0 +1,114 @@
+"""What a model is: the representation of a history, and how it may be had faster.
+
+Tensor names carry their shape:
+    B  users (rows) of a batch          L  positions of the longest history of the batch
+    D  width of a representation        V  items of the catalogue, V + 1 rows with the pad row 0
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+State = Any  # what a model carries from one event to the next: a tensor or a tuple of tensors
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Histories, padded on the right.
+
+    items_BL: int64, item ids 1..V in time order, 0 behind the end of each history.
+    lengths_B: int64, at least 1.
+    times_BL: int64 seconds, 0 behind the end; None where the dataset has no times.
+    """
+
+    items_BL: Tensor
+    lengths_B: Tensor
+    times_BL: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.items_BL.shape[0]
+
+    def mask_BL(self) -> Tensor:
+        """True where an item stands, False on the padding."""
+        positions_L = torch.arange(self.items_BL.shape[1], device=self.items_BL.device)
+        return positions_L < self.lengths_B[:, None]
+
+    def prefix(self, end: int) -> Batch:
+        """The first `end` events of each history; every length must be at least `end`."""
+        times_BL = None if self.times_BL is None else self.times_BL[:, :end]
+        return Batch(self.items_BL[:, :end], torch.full_like(self.lengths_B, end), times_BL)
+
+
+@dataclass(frozen=True)
+class Info:
+    """Where a model comes from, for `srbench models` and for the record."""
+
+    family: Literal["RNN", "Transformer", "MLP", "SSM", "reference"]
+    year: int
+    paper: str
+    reference: str
+    summary: str
+
+
+class Settings(BaseModel):
+    """The settings of a model. Unknown names are errors; every field is documented."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Encoder(nn.Module):
+    """A model: from the embedded items of a history to one vector.
+
+    `forward` is the definition. `prefixes` and `step` are the same numbers, faster; a model that
+    lacks one of them leaves it alone. The contract tests hold all three against each other.
+    """
+
+    info: ClassVar[Info]
+    Settings: ClassVar[type[Settings]]
+    learns: ClassVar[Literal["gradient", "counts"]] = "gradient"
+    pad_invariant: ClassVar[bool] = True  # do pads behind the end leave the result unchanged?
+    pad_is_class: ClassVar[bool] = False  # is the pad row a class of the training soft-max?
+
+    width: int  # D of the item table and of the representation
+
+    def init_table(self, table_VD: Tensor) -> None:
+        """Initialises the item table (row 0 is the pad row) in place, as the paper's code does."""
+        raise NotImplementedError
+
+    def fit_table(self, items: Tensor, offsets: Tensor, table_VD: Tensor) -> None:
+        """Fills the table from training sequences in CSR form, for models that learn by counting."""
+        raise NotImplementedError
+
+    def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        """The representation h_BD of each whole history. x_BLD are the rows of the item table."""
+        raise NotImplementedError
+
+    def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        """h_BLD, where h[:, t] is `forward` of the first t + 1 events, for t below the length."""
+        raise NotImplementedError
+
+    def init_state(self, x_BD: Tensor) -> State:
+        """The state before the first event, on the device and of the type of `x_BD`."""
+        raise NotImplementedError
+
+    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        """One event more: the representation h_BD of the history with it, and the new state."""
+        raise NotImplementedError
+
+    @classmethod
+    def has_prefixes(cls) -> bool:
+        return cls.prefixes is not Encoder.prefixes
+
+    @classmethod
+    def has_step(cls) -> bool:
+        return cls.step is not Encoder.step
+
+
+def last_BD(h_BLD: Tensor, lengths_B: Tensor) -> Tensor:
+    """The row of each history's last event."""
+    return h_BLD[torch.arange(len(h_BLD), device=h_BLD.device), lengths_B - 1]
