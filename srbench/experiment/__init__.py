@@ -1,0 +1,1 @@
+"""One run from data to record, and grids of such runs."""

@@ -1,0 +1,1 @@
+"""What a run leaves behind: one JSON document and the arrays beside it."""

@@ -1,0 +1,1 @@
+"""From records to rows, from rows to tables and figures."""

@@ -1,0 +1,1 @@
+"""From prefixes to a trained model: losses, loop, checkpoints."""
