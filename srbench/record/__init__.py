@@ -1,1 +1,1 @@
-"""What a run leaves behind: one JSON document and the arrays beside it."""
+"""What a run leaves behind: one JSON record, its arrays beside it, and where they are kept."""
