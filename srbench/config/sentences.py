@@ -30,10 +30,9 @@ def validated(
 def _sentence(
     cls: type[BaseModel], error: Mapping[str, Any], prefix: str, origins: Mapping[str, str]
 ) -> str:
-    if error["type"] == "value_error":  # our own validators write whole sentences
+    if error["type"] == "value_error":
         message = str(error["ctx"]["error"])
-        key = prefix + ".".join(map(str, error["loc"]))
-        return message if not error["loc"] else f"{key}: {message}"
+        return f"The model's settings do not fit: {message}." if prefix == "model." else message
     name = str(error["loc"][0])
     key = prefix + name
     field = cls.model_fields[name]
