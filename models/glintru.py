@@ -1,0 +1,264 @@
+"""GLINT-RU: a dense selective GRU beside linear attention, then a gated MLP.
+
+Zhang et al., "GLINT-RU: Gated Lightweight Intelligent Recurrent Units for Sequential Recommender
+Systems", KDD 2025 (arXiv 2406.10244). Equations in the order of the computation; gelu is exact.
+
+    u = W_1 x                c = conv(u)                 temporal convolution, kernel 2p + 1, centred
+    s = GRU(c)               y = gate(c) * (W_p s)       gate(c) = W silu(W c): the selective gate
+    r = conv'(y)             a = LN(W_o q'(K'V)/sqrt(C) + x)   with q = elu(Q)/|elu(Q)|, k likewise
+    m = alpha_1 r + alpha_2 a                            alpha = softmax of two learned numbers
+    z = LN(W (m * gelu(W_2 x)) + x)                      the data-aware gate
+    h = LN(W (W_3 z * gelu(W_4 z)) + z)                  the gated MLP; the same LN as above
+
+`glintru` treats pads as absent: a history is computed as if it stood alone. The published code
+(szhang-cityu/GLINT-RU, `GLINT-RU.py` at 4f7b0a5) lets pads enter both convolutions and the attention,
+so its scores depend on how far a batch is padded; `glintru-official` does the same.
+Both follow the code where it differs from the paper: keys are normalised an event, not over events, the
+attention has an output projection, a residual and a norm of its own and is divided by sqrt(C), one
+more linear layer follows the data-aware gate.
+
+**All prefixes in one pass.** The model is not causal: both convolutions look p events ahead and the
+attention sees the whole history, so the published code runs once a prefix. But the prefix that ends at t
+shares all but its edge with the longer ones. Its keys and values are a running sum. Its states up to t - p
+are those of the one interior recurrence; the last p events, which lack right neighbours, are p more
+cells, computed for all t in parallel from *edge* convolutions without the missing taps.
+
+    L  positions, B  users, D  width, H  heads, C  channels of a head, p  reach of the kernel
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from srbench.models.base import Batch, Encoder, Info, Settings, State
+from srbench.models.layers import GRU, Dropout, causal_linear_attention, shift, split_heads
+
+
+class GlintRUSettings(Settings):
+    """Defaults: `run.py` of the published code where it says, else the paper's text."""
+
+    width: int = Field(128, ge=2, description="width of the item table and of every layer")
+    heads: int = Field(8, ge=1, description="heads of the linear attention; must divide the width")
+    layers: int = Field(1, ge=1, description="stacked GRU layers")
+    kernel: int = Field(3, ge=1, description="kernel size of both convolutions; odd")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the embedded items")
+    block_dropout: float = Field(0.3, ge=0, lt=1, description="dropout behind the three blocks")
+    selective_gate: bool = Field(True, description="the gate on the GRU's states")
+    attention: bool = Field(True, description="the linear-attention expert")
+    gated_mlp: bool = Field(True, description="the gated MLP; without it: Light GLINT-RU")
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> GlintRUSettings:
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel ({self.kernel}) must be odd")
+        return self
+
+
+class LinearAttention(nn.Module):
+    """The attention expert: q_t' (sum of k_s v_s') / sqrt(C), projected, with residual and norm."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.eps = 1e-12  # the published code has none: a zero pad row gives NaN there
+        self.scale = (width // heads) ** -0.5
+        self.query, self.key, self.value, self.dense = (nn.Linear(width, width) for _ in range(4))
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+
+    def features(self, x_BD: Tensor) -> Tensor:
+        """elu, then unit length in each head; leading dimensions are free."""
+        x_BHC = F.elu(x_BD).unflatten(-1, (self.heads, -1))
+        return F.normalize(x_BHC, dim=-1, eps=self.eps).flatten(-2)
+
+    def out(self, y_BD: Tensor, x_BD: Tensor) -> Tensor:
+        return self.norm(self.dense(y_BD) + x_BD)
+
+    def prefixes(self, x_LBD: Tensor) -> Tensor:
+        q = self.features(self.query(x_LBD)) * self.scale
+        k, v = self.features(self.key(x_LBD)), self.value(x_LBD)
+        y_BHLC = causal_linear_attention(*(split_heads(part, self.heads) for part in (q, k, v)))
+        return self.out(y_BHLC.permute(2, 0, 1, 3).flatten(2), x_LBD)
+
+    def memory(self, x_LBD: Tensor, mask_LB: Tensor | None = None) -> Tensor:
+        """The sum of k v' over the events, [B, H, C, C]."""
+        k = self.features(self.key(x_LBD))
+        k = k if mask_LB is None else k * mask_LB[..., None]
+        k, v = split_heads(k, self.heads), split_heads(self.value(x_LBD), self.heads)
+        return k.transpose(-1, -2) @ v
+
+    def read(self, x_BD: Tensor, memory_BHCC: Tensor) -> Tensor:
+        q_BHC = (self.features(self.query(x_BD)) * self.scale).unflatten(-1, (self.heads, -1))
+        return self.out((q_BHC[..., None, :] @ memory_BHCC).flatten(1), x_BD)
+
+
+class GlintRU(Encoder):
+    """GLINT-RU on histories without pads."""
+
+    info = Info(
+        family="RNN",
+        year=2025,
+        paper="Zhang et al., GLINT-RU: Gated Lightweight Intelligent Recurrent Units, KDD 2025",
+        reference="szhang-cityu/GLINT-RU, GLINT-RU.py at 4f7b0a5",
+        summary="Dense selective GRU, linear attention and gated MLP.",
+    )
+    Settings = GlintRUSettings
+
+    def __init__(self, settings: GlintRUSettings, n_items: int, length: int) -> None:
+        super().__init__()
+        width = self.width = settings.width
+        self.reach = settings.kernel // 2
+        self.dropout = Dropout(settings.dropout)
+        self.block_dropout = Dropout(settings.block_dropout)
+        self.dense1 = nn.Linear(width, width)
+        self.conv1d = nn.Conv1d(width, width, settings.kernel, padding=self.reach)
+        self.gru = GRU(width, width, settings.layers)
+        self.projection = nn.Linear(width, width)
+        self.selective_gate = None
+        if settings.selective_gate:
+            narrow = nn.Linear(width, width // 2)
+            wide = nn.Linear(width // 2, width)
+            self.selective_gate = nn.Sequential(narrow, nn.SiLU(), wide, self.block_dropout)
+        self.conv1dforgru = nn.Conv1d(width, width, settings.kernel, padding=self.reach)
+        self.attention = None
+        if settings.attention:
+            self.attention = LinearAttention(width, settings.heads)
+            self.weights = nn.Parameter(torch.tensor([0.5, 0.5]))
+        self.dense2 = nn.Linear(width, width)
+        self.dense = nn.Linear(width, width)
+        self.mlp = nn.ModuleList(nn.Linear(width, width) for _ in range(3 * settings.gated_mlp))
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for weight in self.gru.weights(0):
+            nn.init.xavier_uniform_(weight)
+
+    def init_table(self, table_VD: Tensor) -> None:
+        nn.init.xavier_normal_(table_VD)
+
+    # One event at the end of a history; leading dimensions are free.
+
+    def gated(self, c_BD: Tensor, s_BD: Tensor) -> Tensor:
+        """y = gate(c) * (W_p s)."""
+        y_BD = self.projection(s_BD)
+        return y_BD if self.selective_gate is None else self.selective_gate(c_BD) * y_BD
+
+    def output(self, x_BD: Tensor, r_BD: Tensor, a_BD: Tensor | None) -> Tensor:
+        """Mixes the experts and runs the gates: from r, a and x to the representation."""
+        if a_BD is not None:
+            alpha = self.weights.softmax(0)
+            r_BD = alpha[0] * r_BD + alpha[1] * a_BD
+        z_BD = self.dense(r_BD * F.gelu(self.dense2(x_BD)))
+        h_BD = self.norm(self.block_dropout(z_BD) + x_BD)
+        if self.mlp:
+            dense3, dense4, out = self.mlp
+            h_BD = self.norm(self.block_dropout(out(dense3(h_BD) * F.gelu(dense4(h_BD)))) + h_BD)
+        return h_BD
+
+    # The definition: one whole history.
+
+    def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        x_LBD, mask_LB = self.dropout(x_BLD.transpose(0, 1)), batch.mask_BL().t()
+        u_LBD = self.dense1(x_LBD) * mask_LB[..., None]
+        c_LBD = self.conv1d(u_LBD.permute(1, 2, 0)).permute(2, 0, 1)
+        s_LBD = self.gru(c_LBD)
+        # Only the last p + 1 events reach the end through the second convolution.
+        last_B = batch.lengths_B - 1
+        rows_KB = last_B + torch.arange(-self.reach, 1, device=last_B.device)[:, None]
+        columns_B = torch.arange(len(last_B), device=last_B.device)
+        y_KBD = self.gated(
+            c_LBD[rows_KB.clamp(min=0), columns_B], s_LBD[rows_KB.clamp(min=0), columns_B]
+        )
+        y_KBD = y_KBD * (rows_KB >= 0)[..., None]
+        taps_DDK = self.conv1dforgru.weight[..., : self.reach + 1]
+        r_BD = torch.einsum("kbd,edk->be", y_KBD, taps_DDK) + self.conv1dforgru.bias
+        x_BD = x_LBD[last_B, columns_B]
+        a_BD = None
+        if self.attention is not None:
+            a_BD = self.attention.read(x_BD, self.attention.memory(x_LBD, mask_LB))
+        return self.output(x_BD, r_BD, a_BD)
+
+    # The same for every prefix at once.
+
+    def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        x_LBD = self.dropout(x_BLD.transpose(0, 1))
+        c = self.edges(self.dense1(x_LBD))
+        s = self.edge_states(c)
+        taps = self.conv1dforgru.weight.unbind(-1)
+        r_LBD: Tensor | None = None
+        for lag in range(self.reach, -1, -1):  # the event `lag` before the end has `lag` neighbours
+            y_LBD = shift(self.gated(c[lag], s[lag]), lag)
+            tap = taps[self.reach - lag]
+            part = F.linear(y_LBD, tap, self.conv1dforgru.bias if lag == 0 else None)
+            r_LBD = part if r_LBD is None else r_LBD + part
+        a_LBD = None if self.attention is None else self.attention.prefixes(x_LBD)
+        return self.output(x_LBD, r_LBD, a_LBD).transpose(0, 1)
+
+    def edges(self, u_LBD: Tensor) -> list[Tensor]:
+        """c[m]: the first convolution at every position, with only m of its p right neighbours."""
+        taps = self.conv1d.weight.unbind(-1)
+        left = torch.cat([shift(u_LBD, self.reach - i) for i in range(self.reach + 1)], dim=-1)
+        c = [F.linear(left, torch.cat(taps[: self.reach + 1], dim=-1), self.conv1d.bias)]
+        for m in range(1, self.reach + 1):
+            c.append(c[-1] + F.linear(shift(u_LBD, -m), taps[self.reach + m]))
+        return c
+
+    def edge_states(self, x: list[Tensor]) -> list[Tensor]:
+        """s[m]: the GRU's state at every position in the prefix that ends m events later.
+
+        s[p] is the interior recurrence. The event before one with m neighbours has m + 1.
+        """
+        for layer in range(self.gru.num_layers):
+            state_LBD, recurrent_LBG = self.gru.layer(x[-1], layer)
+            states, recurrent = [state_LBD], recurrent_LBG
+            for m in range(self.reach - 1, -1, -1):
+                states.insert(0, self.gru.cell(x[m], shift(states[0], 1), layer, recurrent))
+                recurrent = None
+            x = states
+        return x
+
+    # The same one event at a time. The state holds what the edge of the next prefix will need.
+
+    def init_state(self, x_BD: Tensor) -> State:
+        zeros_BD = torch.zeros_like(x_BD)
+        channels = self.width // (self.attention.heads if self.attention else 1)
+        return (
+            torch.zeros(len(x_BD), dtype=torch.int64, device=x_BD.device),  # events so far
+            zeros_BD.expand(2 * self.reach, -1, -1),  # u of the last 2p events
+            zeros_BD.expand(self.gru.num_layers, -1, -1),  # interior states, p events back
+            x_BD.new_zeros(len(x_BD), self.width // channels, channels, channels),
+        )
+
+    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        seen_B, u_KBD, interior_NBD, memory_BHCC = state
+        x_BD = self.dropout(x_BD)
+        u_KBD = torch.cat([u_KBD, self.dense1(x_BD)[None]])  # positions t - 2p to t
+        taps = self.conv1d.weight.unbind(-1)
+        x = []
+        for m in range(self.reach + 1):
+            window = u_KBD[self.reach - m :]
+            inputs, weight = torch.cat(window.unbind(), -1), torch.cat(taps[: len(window)], -1)
+            x.append(F.linear(inputs, weight, self.conv1d.bias))
+        c, kept = x, []
+        for layer, before_BD in enumerate(interior_NBD):
+            states: list[Tensor] = []
+            for m in range(self.reach, -1, -1):  # event t - m; before the first event: nothing
+                before_BD = self.gru.cell(x[m], before_BD, layer) * (seen_B >= m)[:, None]
+                states.insert(0, before_BD)
+            kept.append(states[-1])
+            x = states
+        r_BD: Tensor = self.conv1dforgru.bias
+        for m, tap in enumerate(reversed(self.conv1dforgru.weight.unbind(-1)[: self.reach + 1])):
+            r_BD = r_BD + F.linear(self.gated(c[m], x[m]) * (seen_B >= m)[:, None], tap)
+        a_BD = None
+        if self.attention is not None:
+            memory_BHCC = memory_BHCC + self.attention.memory(x_BD[None])
+            a_BD = self.attention.read(x_BD, memory_BHCC)
+        new = (seen_B + 1, u_KBD[1:], torch.stack(kept), memory_BHCC)
+        return self.output(x_BD, r_BD, a_BD), new

@@ -1,0 +1,120 @@
+"""SASRec: causal self-attention over the items.
+
+Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018, in the form of RecBole 1.2.1
+(`sasrec.py`), which most papers of the field compare with.
+
+    x = LN(E[item_t] + P[t])
+    a = LN(W_o softmax(q k' / sqrt(C) + causal mask) v + x)
+    h = LN(W_2 gelu(W_1 a) + a)                                     for each layer
+
+Differs from the paper: normalisation after the residual (not before), gelu, an inner layer of four
+times the width, the embedding is not multiplied by sqrt(D), positions count from the first item.
+Differs from RecBole: the mask is minus infinity, not -10000 (equal in float32); every position is a
+target in one pass, not one a prefix.
+
+    B  users, L  positions, D  width, H  heads, C  channels of a head
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
+from srbench.models.layers import Dropout
+
+
+class SASRecSettings(Settings):
+    """Defaults: RecBole 1.2.1, `properties/model/SASRec.yaml`."""
+
+    width: int = Field(64, ge=1, description="width of the item table and the representation")
+    layers: int = Field(2, ge=1, description="blocks of attention and feed-forward")
+    heads: int = Field(2, ge=1, description="attention heads; must divide the width")
+    inner: int = Field(256, ge=1, description="inner width of the feed-forward layer")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout on embeddings and sub-layers")
+    attention_dropout: float = Field(0.5, ge=0, lt=1, description="dropout on attention weights")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> SASRecSettings:
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        return self
+
+
+class Block(nn.Module):
+    """Self-attention and feed-forward, each with residual and normalisation behind it."""
+
+    def __init__(self, settings: SASRecSettings) -> None:
+        super().__init__()
+        width = settings.width
+        self.heads = settings.heads
+        self.query, self.key, self.value, self.dense = (nn.Linear(width, width) for _ in range(4))
+        self.norm_attention = nn.LayerNorm(width, eps=1e-12)
+        self.dense_1 = nn.Linear(width, settings.inner)
+        self.dense_2 = nn.Linear(settings.inner, width)
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.dropout = Dropout(settings.dropout)
+        self.attention_dropout = Dropout(settings.attention_dropout)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        q, k, v = (
+            project(x_BLD).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for project in (self.query, self.key, self.value)
+        )
+        if self.training and self.attention_dropout.rate:
+            weights_BHLL = self.attention_dropout(causal_softmax(q, k))
+            y_BHLC = weights_BHLL @ v
+        else:
+            y_BHLC = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y_BLD = self.dense(y_BHLC.transpose(1, 2).flatten(2))
+        a_BLD = self.norm_attention(self.dropout(y_BLD) + x_BLD)
+        f_BLD = self.dense_2(F.gelu(self.dense_1(a_BLD)))
+        return self.norm(self.dropout(f_BLD) + a_BLD)
+
+
+def causal_softmax(q_BHLC: Tensor, k_BHLC: Tensor) -> Tensor:
+    """Attention weights over the positions up to each query, [B, H, L, L]."""
+    length, channels = q_BHLC.shape[-2:]
+    mask_LL = torch.full((length, length), float("-inf"), device=q_BHLC.device).triu(1)
+    scores = torch.matmul(q_BHLC * channels**-0.5, k_BHLC.transpose(-1, -2))
+    return torch.softmax(scores + mask_LL.to(scores.dtype), dim=-1)
+
+
+class SASRec(Encoder):
+    """Item and position embedding, then blocks of causal self-attention."""
+
+    info = Info(
+        family="Transformer",
+        year=2018,
+        paper="Kang and McAuley, Self-Attentive Sequential Recommendation, ICDM 2018",
+        reference="RecBole 1.2.1, recbole/model/sequential_recommender/sasrec.py",
+        summary="Causal self-attention over the items.",
+    )
+    Settings = SASRecSettings
+
+    def __init__(self, settings: SASRecSettings, n_items: int, length: int) -> None:
+        super().__init__()
+        self.width = settings.width
+        self.positions = nn.Embedding(length, settings.width)
+        self.norm = nn.LayerNorm(settings.width, eps=1e-12)
+        self.dropout = Dropout(settings.dropout)
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    def init_table(self, table_VD: Tensor) -> None:
+        nn.init.normal_(table_VD, std=0.02)
+
+    def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        return last_BD(self.prefixes(x_BLD, batch), batch.lengths_B)
+
+    def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        h_BLD = self.dropout(self.norm(x_BLD + self.positions.weight[: x_BLD.shape[1]]))
+        for block in self.blocks:
+            h_BLD = block(h_BLD)
+        return h_BLD
