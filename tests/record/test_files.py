@@ -1,3 +1,5 @@
+"""Files are written whole or not at all, and the sentence says why not."""
+
 from __future__ import annotations
 
 import errno

@@ -1,3 +1,5 @@
+"""Equal keys mean equal results."""
+
 from __future__ import annotations
 
 import hashlib
