@@ -1,0 +1,7 @@
+"""`srbench demo`."""
+
+from __future__ import annotations
+
+
+def demo() -> None:
+    """x"""
