@@ -1,0 +1,198 @@
+"""From flat arrays to batches: histories for ranking, windows and prefixes for training.
+
+Nothing is copied per prefix: a history is (user, end), gathered when its batch is made.
+
+    B  users of a batch    L  positions    N  histories
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srbench.models.base import Batch
+
+if TYPE_CHECKING:
+    from srbench.data.dataset import Dataset, Split
+
+Int64 = NDArray[np.int64]
+
+POOL = 64  # steps' worth of shuffled windows that are sorted by length together
+
+
+class Sequences:
+    """The interactions of a dataset on a device, from which batches are gathered."""
+
+    def __init__(self, dataset: Dataset, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.items = torch.from_numpy(np.array(dataset.items)).to(self.device)
+        self.times = None
+        if dataset.times is not None:
+            self.times = torch.from_numpy(np.array(dataset.times)).to(self.device)
+
+    def gather(self, starts: Int64, lengths: Int64) -> Batch:
+        """Histories of `lengths` events from positions `starts` of the flat arrays."""
+        lengths_B = torch.from_numpy(lengths).to(self.device)
+        places_BL, inside_BL = self._places(starts, lengths)
+        items_BL = self.items[places_BL].long() * inside_BL
+        times_BL = None if self.times is None else self.times[places_BL] * inside_BL
+        return Batch(items_BL, lengths_B, times_BL)
+
+    def histories(self, users: Int64, ends: Int64, length: int, offsets: Int64) -> Batch:
+        """The last `length` events before each of `ends`, which belong to `users`."""
+        starts = np.maximum(offsets[users], ends - length)
+        return self.gather(starts, ends - starts)
+
+    def next_items(self, starts: Int64, lengths: Int64, first: Int64) -> Tensor:
+        """targets_BL: the item behind each event, 0 on pads and before position `first`."""
+        places_BL, inside_BL = self._places(starts, lengths)
+        positions_L = torch.arange(places_BL.shape[1], device=self.device)
+        wanted_BL = inside_BL & (positions_L >= torch.from_numpy(first).to(self.device)[:, None])
+        return self.items[(places_BL + 1).clamp_(max=len(self.items) - 1)].long() * wanted_BL
+
+    def _places(self, starts: Int64, lengths: Int64) -> tuple[Tensor, Tensor]:
+        positions_L = torch.arange(int(lengths.max()), device=self.device)
+        places_BL = torch.from_numpy(starts).to(self.device)[:, None] + positions_L
+        inside_BL = positions_L < torch.from_numpy(lengths).to(self.device)[:, None]
+        return places_BL.clamp_(max=len(self.items) - 1), inside_BL
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """What one step learns from.
+
+    targets: with supervision `all` targets_BL, the item behind each position, 0 where none is asked;
+    with `last` targets_B. count: how many targets there are.
+    """
+
+    batch: Batch
+    targets: Tensor
+    count: int
+
+
+class TrainingBatches:
+    """All targets of the training part of a split, in batches, in a new order every epoch.
+
+    A target is an event of a user's training sequence other than the first. With supervision `all`, a
+    window of at most `length` events is encoded once and asked at every position; users with more
+    events are cut into windows from their end backwards, `stride` events apart (None: end to end),
+    of which all but the oldest are asked only at their last `stride` positions. So every target is
+    asked exactly once. With `last`, every target is a history of its own (or `prefixes_per_user` of
+    them, drawn anew each epoch).
+
+    A batch has at most `tokens` positions, pads included, and at most `users` rows (None: no limit).
+    Rows of a batch have similar lengths. The order depends on (seed, epoch) alone, so that a resumed
+    training sees what an uninterrupted one sees.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Split,
+        *,
+        supervision: Literal["all", "last"],
+        length: int,
+        tokens: int,
+        users: int | None = None,
+        stride: int | None = None,
+        prefixes_per_user: int | None = None,
+        padded: bool = False,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.sequences = Sequences(dataset, device)
+        self.supervision = supervision
+        self.tokens, self.users, self.seed = tokens, users, seed
+        self.padded_to = length if padded else None
+        self.prefixes_per_user = prefixes_per_user
+        starts, ends = dataset.offsets[:-1], split.train_ends
+        if supervision == "all":
+            self.starts, self.lengths, self.first = _windows(starts, ends, length, stride or length)
+            self.counts = self.lengths - self.first
+        else:
+            self.starts, self.lengths, self.owners = _prefixes(starts, ends, length)
+            self.first = self.lengths - 1
+            self.counts = np.ones_like(self.lengths)
+
+    @property
+    def targets_per_epoch(self) -> int:
+        """How many targets an epoch has."""
+        if self.supervision == "last" and self.prefixes_per_user is not None:
+            _, prefixes = np.unique(self.owners, return_counts=True)
+            return int(np.minimum(prefixes, self.prefixes_per_user).sum())
+        return int(self.counts.sum())
+
+    def epoch(self, epoch: int) -> Iterator[TrainingBatch]:
+        """The batches of one epoch."""
+        for rows in self.plan(epoch):
+            starts, lengths = self.starts[rows], self.lengths[rows]
+            batch = self.sequences.gather(starts, lengths)
+            targets = self.sequences.next_items(starts, lengths, self.first[rows])
+            if self.supervision == "last":
+                targets = targets[torch.arange(len(rows)), batch.lengths_B - 1]
+            yield TrainingBatch(batch, targets, int(self.counts[rows].sum()))
+
+    def plan(self, epoch: int) -> list[Int64]:
+        """The rows of each batch of an epoch, in order."""
+        random = np.random.default_rng((self.seed, epoch))
+        order = self._chosen(random)
+        widths = self.lengths if self.padded_to is None else np.full_like(self.lengths, self.padded_to)
+        pool = POOL * max(1, self.tokens // int(widths.max()))
+        batches: list[Int64] = []
+        for start in range(0, len(order), pool):
+            part = order[start : start + pool]
+            part = part[np.argsort(-widths[part], kind="stable")]
+            begin = 0
+            while begin < len(part):
+                rows = max(1, self.tokens // int(widths[part[begin]]))
+                rows = rows if self.users is None else min(rows, self.users)
+                batches.append(part[begin : begin + rows])
+                begin += rows
+        random.shuffle(batches)  # type: ignore[arg-type]
+        return batches
+
+    def _chosen(self, random: np.random.Generator) -> Int64:
+        order = random.permutation(len(self.starts))
+        if self.supervision == "all" or self.prefixes_per_user is None:
+            return order
+        by_user = order[np.argsort(self.owners[order], kind="stable")]
+        owners = self.owners[by_user]
+        _, first, inverse = np.unique(owners, return_index=True, return_inverse=True)
+        chosen = by_user[np.arange(len(owners)) - first[inverse] < self.prefixes_per_user]
+        return random.permutation(chosen)
+
+
+def _windows(starts: Int64, ends: Int64, length: int, stride: int) -> tuple[Int64, Int64, Int64]:
+    """Start, length and first asked position of every window; the last event is only a target."""
+    inputs = np.maximum(ends - starts - 1, 0)
+    windows = np.where(inputs > length, 1 + -(-(inputs - length) // stride), inputs > 0).astype(np.int64)
+    user = np.repeat(np.arange(len(starts)), windows)
+    nth = np.arange(len(user)) - np.repeat(np.cumsum(windows) - windows, windows)
+    stop = inputs[user] - nth * stride  # windows run backwards from the end
+    oldest = stop <= length
+    begin = np.where(oldest, 0, stop - length)
+    first = np.where(oldest, 0, length - stride)
+    return starts[user] + begin, stop - begin, first
+
+
+def _prefixes(starts: Int64, ends: Int64, length: int) -> tuple[Int64, Int64, Int64]:
+    """Start, length and user of the history of every target."""
+    targets = np.maximum(ends - starts - 1, 0)
+    user = np.repeat(np.arange(len(starts)), targets)
+    nth = np.arange(len(user)) - np.repeat(np.cumsum(targets) - targets, targets)
+    end = nth + 1
+    begin = np.maximum(0, end - length)
+    return starts[user] + begin, end - begin, user
+
+
+def histories(
+    dataset: Dataset, users: Int64, ends: Int64, length: int, device: torch.device | str = "cpu"
+) -> Batch:
+    """The last `length` events before each of `ends`, padded on the right."""
+    return Sequences(dataset, device).histories(users, ends, length, dataset.offsets)

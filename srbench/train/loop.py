@@ -1,0 +1,207 @@
+"""Training with early stopping: one loop for every model that learns by gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, optim
+
+from srbench.config.settings import TrainSettings
+from srbench.data.batches import TrainingBatch, TrainingBatches
+from srbench.errors import RunFailed, SrbenchError
+from srbench.measure.clock import Stopwatch
+from srbench.recommender import Recommender
+from srbench.train.checkpoint import Checkpoint, Progress, copy_of
+from srbench.train.losses import cross_entropy
+
+ESTIMATE_AFTER = 0.05  # share of an epoch after which its time is told
+LOOK_EVERY = 20  # steps between two looks at the loss on a GPU, where looking waits
+
+Supervision = Literal["all", "last"]
+Metrics = dict[str, float]
+
+
+class Watcher(Protocol):
+    """Who is told while a training goes on (`srbench.experiment.listener.Listener`)."""
+
+    def estimate(self, seconds_per_epoch: float, epochs: int, advice: str | None) -> None: ...
+    def epoch_begins(self, epoch: int, epochs: int, targets: int) -> None: ...
+    def step(
+        self, epoch: int, done_targets: int, targets: int, loss: float | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a training is judged: `run` gives signature -> value, `value` picks the one to raise."""
+
+    run: Callable[[], Metrics]
+    value: Callable[[Metrics], float]
+
+
+def seed_all(seed: int, epoch: int) -> None:
+    """Seeds torch from (seed, epoch); epoch 0 is the initialisation of the model."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0]))
+
+
+def supervision_of(recommender: Recommender, wanted: str) -> Supervision:
+    """`all` where the model has `prefixes`, else `last`. Raises SrbenchError if it cannot be had."""
+    able = recommender.encoder.has_prefixes()
+    if wanted == "all" and not able:
+        raise SrbenchError(
+            f"{type(recommender.encoder).__name__} has no representation of all prefixes in one pass: "
+            "use train.supervision=last, or auto."
+        )
+    return "all" if able and wanted != "last" else "last"
+
+
+class Training:
+    """A model in training: `run` goes on until the last epoch, early stopping or an exception.
+
+    The result depends on (settings, seed, data) alone: initialisation is the caller's, batches and
+    dropout of an epoch are drawn from (seed, epoch). After every epoch `progress` is whole and, with a
+    checkpoint, on disk; a resumed training is bit-equal to an uninterrupted one on the same machine.
+    """
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        batches: TrainingBatches,
+        settings: TrainSettings,
+        *,
+        seed: int,
+        validation: Validation,
+        checkpoint: Checkpoint | None = None,
+        watcher: Watcher,
+        epoch_ends: Callable[[dict[str, object], bool], None] = lambda row, best: None,
+    ) -> None:
+        self.recommender, self.batches, self.settings = recommender, batches, settings
+        self.seed, self.validation, self.checkpoint = seed, validation, checkpoint
+        self.watcher, self.epoch_ends = watcher, epoch_ends
+        self.device = batches.sequences.device
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        kind = optim.AdamW if settings.optimizer == "adamw" else optim.Adam
+        self.optimizer = kind(
+            recommender.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
+        )
+        self.encode = recommender.prefixes if batches.supervision == "all" else recommender.represent
+        if settings.compile:
+            self.encode = torch.compile(self.encode)  # type: ignore[assignment]
+
+    def resume(self) -> bool:
+        """Takes up the checkpoint where there is one."""
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return False
+        self.progress, self.best = self.checkpoint.load(self.recommender, self.optimizer)
+        self.progress.resumed_from.append(self.progress.epoch)
+        return True
+
+    def run(self) -> str:
+        """Trains to the end, leaves the best model in the recommender and says why it stopped."""
+        while (reason := self._finished()) is None:
+            self._epoch()
+        self.recommender.load_state_dict(self.best or self.recommender.state_dict())
+        return reason
+
+    def _finished(self) -> str | None:
+        done, settings = self.progress, self.settings
+        if done.best_epoch is not None:
+            waited = (done.epoch - done.best_epoch) // settings.validate_every
+            if waited >= settings.patience:
+                return f"no gain on validation in {waited} validations"
+        return "last epoch" if done.epoch >= settings.epochs else None
+
+    def _epoch(self) -> None:
+        epoch = self.progress.epoch + 1
+        targets = self.batches.targets_per_epoch
+        self.watcher.epoch_begins(epoch, self.settings.epochs, targets)
+        seed_all(self.seed, epoch)
+        self.recommender.train()
+        steps, done, total, told = 0, 0, 0.0, epoch > 1
+        pending: list[Tensor] = []
+        with Stopwatch(self.device) as watch:
+            for batch in self.batches.epoch(epoch):
+                pending.append(self.step(batch) * batch.count)
+                steps, done = steps + 1, done + batch.count
+                loss = None
+                if self.device.type == "cpu" or len(pending) == LOOK_EVERY:
+                    total, loss = total + _sum(pending), _sum(pending[-1:]) / batch.count
+                    pending.clear()
+                    self._refuse_nan(loss, epoch, steps)
+                self.watcher.step(epoch, done, targets, loss)
+                if not told and done >= ESTIMATE_AFTER * targets:
+                    told = True
+                    self._tell_estimate(watch.so_far() / done * targets)
+            total += _sum(pending)
+        self._refuse_nan(total, epoch, steps)
+        self._close(epoch, steps, total / done, watch.seconds, done)
+
+    def step(self, batch: TrainingBatch) -> Tensor:
+        """One step of the optimiser; returns the mean loss of the batch."""
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
+        ):
+            h = self.encode(batch.batch)
+        h_ND = h.reshape(-1, h.shape[-1])
+        targets_N = batch.targets.reshape(-1)
+        if batch.count < len(targets_N):
+            asked = targets_N.nonzero().squeeze(1)
+            h_ND, targets_N = h_ND[asked], targets_N[asked]
+        table, first = self.recommender.classes()
+        loss = cross_entropy(h_ND.to(table.dtype), table, targets_N - first)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.settings.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.recommender.parameters(), self.settings.clip_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _close(self, epoch: int, steps: int, loss: float, seconds: float, targets: int) -> None:
+        done, settings = self.progress, self.settings
+        done.epoch, done.steps = epoch, done.steps + steps
+        row: dict[str, object] = {
+            "epoch": epoch,
+            "steps": done.steps,
+            "loss": loss,
+            "seconds": seconds,
+            "targets_per_second": targets / seconds,
+        }
+        best = False
+        if epoch % settings.validate_every == 0 or epoch == settings.epochs:
+            with Stopwatch(self.device) as watch:
+                metrics = self.validation.run()
+            value = self.validation.value(metrics)
+            row |= {"validation": metrics, "validation_seconds": watch.seconds}
+            best = done.best_value is None or value > done.best_value
+            if best:
+                done.best_value, done.best_epoch = value, epoch
+                self.best = copy_of(self.recommender)
+        done.curve.append(row)
+        if self.checkpoint is not None:
+            self.checkpoint.save(done, self.recommender, self.optimizer, self.best)
+        self.epoch_ends(row, best)
+
+    def _refuse_nan(self, loss: float, epoch: int, steps: int) -> None:
+        if not math.isfinite(loss):
+            raise RunFailed(
+                f"The loss was not finite in epoch {epoch}, step {steps}; lower train.lr "
+                f"({self.settings.lr:g}) or set train.clip_norm=1."
+            )
+
+    def _tell_estimate(self, seconds: float) -> None:
+        advice = None
+        if seconds > 1800 and self.batches.supervision == "last":
+            advice = "train.prefixes_per_user=1 asks one prefix of each user an epoch"
+        elif seconds > 1800:
+            advice = "a smaller data.length or model.width makes an epoch shorter"
+        self.watcher.estimate(seconds, self.settings.epochs, advice)
+
+
+def _sum(losses: list[Tensor]) -> float:
+    return float(torch.stack(losses).double().sum()) if losses else 0.0
