@@ -33,8 +33,7 @@ class Stopwatch:
         work()
     watch.seconds
 
-    `seconds` is 0 before the block ends; it is also set if the block raises. `so_far()` is the time
-    since the block began, and waits for the device too.
+    `seconds` is 0 before the block ends; it is also set if the block raises.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -48,11 +47,7 @@ class Stopwatch:
         return self
 
     def so_far(self) -> float:
-        """Seconds since the start, without waiting for the device: for progress, not for records."""
-        return now() - self._start
-
-    def so_far(self) -> float:
-        wait_for(self.device)
+        """Seconds since the start. Does not wait for the device: for progress, not for records."""
         return now() - self._start
 
     def __exit__(

@@ -1,0 +1,103 @@
+"""The operations of one request, held against counts by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from srbench import registry
+from srbench.measure.flops import request_flops
+from srbench.recommender import Recommender
+
+V, L = 30, 12
+
+# L events, D width, H hidden, C = D / heads; a linear map of n rows from a to b: 2 n a b.
+
+
+def gru4rec(settings: Any) -> int:
+    width, hidden = settings.width, settings.hidden
+    gates = 2 * L * 3 * hidden * (width + hidden)
+    return gates + 2 * hidden * width
+
+
+def sasrec(settings: Any) -> int:
+    width, inner = settings.width, settings.inner
+    projections = 4 * 2 * L * width * width
+    attention = 2 * 2 * L * L * width  # q k' and the sum of v, the masked half included
+    return settings.layers * (projections + attention + 2 * 2 * L * width * inner)
+
+
+def glintru(settings: Any) -> int:
+    """The definition: only the end of the history passes the gates and the second convolution."""
+    width, channels = settings.width, settings.width // settings.heads
+    dense, convolution, gru, keys_and_values = 1, 3, 6, 2
+    everywhere = 2 * L * width**2 * (dense + convolution + gru + keys_and_values)
+    memory = 2 * L * width * channels
+    gated = 2 * (1 + 1)  # two positions; projection, and the gate's narrow and wide layer
+    taps, query, out, gates, mlp = 2, 1, 1, 2, 3
+    at_the_end = 2 * width**2 * (gated + taps + query + out + gates + mlp)
+    return everywhere + memory + at_the_end + 2 * width * channels
+
+
+def glintru_official(settings: Any) -> int:
+    """The published code computes every position of every layer."""
+    width, channels = settings.width, settings.width // settings.heads
+    dense, convolution, gru, gated, second, attention, output = 1, 3, 6, 2, 3, 4, 5
+    layers = dense + convolution + gru + gated + second + attention + output
+    return 2 * L * width**2 * layers + 2 * 2 * L * width * channels
+
+
+CASES: dict[str, tuple[Any, dict[str, int]]] = {
+    "gru4rec": (gru4rec, {"width": 8, "hidden": 6}),
+    "sasrec": (sasrec, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
+    "glintru": (glintru, {"width": 8, "heads": 2}),
+    "glintru-official": (glintru_official, {"width": 8, "heads": 2}),
+    "pop": (lambda settings: 0, {}),
+}
+
+
+def test_every_model_has_a_hand_count() -> None:
+    assert set(registry.names()) == set(CASES)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_the_counter_agrees_with_the_hand(name: str) -> None:
+    by_hand, chosen = CASES[name]
+    model = registry.get(name)
+    settings = model.Settings(**chosen)
+    recommender = Recommender(model, settings, V, L)
+    width = recommender.encoder.width
+    found = request_flops(recommender)
+    assert found.name == "request.flops"
+    assert found.unit == "FLOP"
+    assert found.value == by_hand(settings) + 2 * V * width
+
+
+def test_half_a_history_costs_half_a_recurrence() -> None:
+    model = registry.get("gru4rec")
+    recommender = Recommender(model, model.Settings(width=8, hidden=6), V, L)
+    whole, half = request_flops(recommender).value, request_flops(recommender, L // 2).value
+    assert whole is not None
+    assert half is not None
+    assert whole - half == 2 * (L // 2) * 3 * 6 * (8 + 6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_recommender_is_left_as_it_was(training: bool) -> None:
+    model = registry.get("sasrec")
+    recommender = Recommender(model, model.Settings(), V, L).train(training)
+    request_flops(recommender)
+    assert recommender.training is training
+    assert all(weight.grad is None for weight in recommender.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_number_does_not_depend_on_the_machine() -> None:
+    model = registry.get("glintru")
+    recommender = Recommender(model, model.Settings(), V, L)
+    on_cpu = request_flops(recommender)
+    assert request_flops(recommender.cuda()) == on_cpu
+    assert recommender.table.weight.is_cuda
