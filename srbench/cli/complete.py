@@ -11,5 +11,6 @@ def model_names(incomplete: str) -> list[str]:
 
 def dataset_names(incomplete: str) -> list[str]:
     from srbench.data.catalogue import NAMES
+    from srbench.data.locate import imported
 
-    return [name for name in NAMES if name.startswith(incomplete)]
+    return [name for name in (*NAMES, *imported(), "synthetic") if name.startswith(incomplete)]

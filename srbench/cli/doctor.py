@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from srbench.cli.console import out, put_json, simple_table
+from srbench.errors import SrbenchError
 
 STYLES = {"ok": "green", "note": "yellow", "bad": "red"}
 GIB = 2**30
@@ -195,38 +196,41 @@ def _text(value: str | bytes) -> str:
 
 
 def _data() -> Iterator[Finding]:
-    import shutil
+    from srbench.data.catalogue import NAMES
+    from srbench.data.folders import cache_folder, search_folders
+    from srbench.data.locate import find_local, imported
 
-    import platformdirs
+    try:
+        search_folders()
+    except SrbenchError as error:
+        yield Finding("data", str(error), "No dataset can be read.", "", "bad")
+        return
+    here = [name for name in NAMES if find_local(name)]
+    folder = os.environ.get("SRBENCH_DATA")
+    yield Finding(
+        "data",
+        f"SRBENCH_DATA={folder}" if folder else "SRBENCH_DATA is not set",
+        f"Here: {', '.join((*here, *imported(), 'synthetic'))}.",
+        "Others are downloaded at first use." if folder else "Others are downloaded to the cache.",
+    )
+    yield _cache(cache_folder())
+
+
+def _cache(cache: Path) -> Finding:
+    import shutil
 
     from srbench.cli.units import data_size
 
-    folder = os.environ.get("SRBENCH_DATA")
-    if folder is None:
-        yield Finding("data", "SRBENCH_DATA is not set", "Datasets are downloaded to the cache.")
-    elif Path(folder).is_dir():
-        names = sorted(path.name for path in Path(folder).iterdir() if path.is_dir())
-        yield Finding("data", f"{folder}: {', '.join(names) or 'empty'}")
-    else:
-        yield Finding(
-            "data",
-            f"SRBENCH_DATA={folder} is no folder",
-            "It is ignored.",
-            "Point it at the folder that holds the datasets.",
-            "bad",
-        )
-    cache = Path(platformdirs.user_cache_dir("srbench"))
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    writable = os.access(there, os.W_OK)
+    if not os.access(there, os.W_OK):
+        means, do = "Datasets cannot be kept.", "Set SRBENCH_CACHE to a folder of your own."
+        return Finding("cache", f"{cache} cannot be written to", means, do, "bad")
     free = shutil.disk_usage(there).free
-    tight = free < GIB or not writable
-    yield Finding(
-        "cache",
-        f"{cache}, {data_size(free)} free" if writable else f"{cache} cannot be written to",
-        "Prepared datasets are kept there." if not tight else "Datasets cannot be kept there.",
-        "Free some space, or set XDG_CACHE_HOME to another folder." if tight else "",
-        "bad" if tight else "ok",
-    )
+    found = f"{cache}, {data_size(free)} free"
+    if free < GIB:
+        means, do = "Large datasets do not fit.", "Free some space, or set SRBENCH_CACHE."
+        return Finding("cache", found, means, do, "note")
+    return Finding("cache", found, "Prepared datasets are kept there.")
 
 
 def _read(path: str) -> str:

@@ -112,6 +112,12 @@ class TerminalListener(PlainListener):
     def phase(self, name: str) -> None:
         self._begin(name, None)
 
+    def progress(self, what: str, done: int, total: int | None) -> None:
+        if self.task is None:
+            self._begin(what, total)
+        assert self.task is not None
+        self.bar.update(self.task, description=what, completed=done, total=total)
+
     def epoch_begins(self, epoch: int, epochs: int, targets: int) -> None:
         super().epoch_begins(epoch, epochs, targets)
         self._begin(f"epoch {epoch}/{epochs}", targets)

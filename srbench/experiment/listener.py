@@ -18,6 +18,9 @@ class Listener:
     def phase(self, name: str) -> None:
         """A part of the run begins: "preparing", "training", "evaluating", "measuring"."""
 
+    def progress(self, what: str, done: int, total: int | None) -> None:
+        """A long step of a phase, as a download: so much of it is done; None: of unknown length."""
+
     def dataset_ready(self, dataset: Dataset, summary: DataUsed) -> None:
         """The data is prepared and split."""
 
