@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srbench.data.interactions import Times
 from srbench.errors import SrbenchError
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Coder:
         import pandas as pd
 
         codes, unique = pd.factorize(column)
-        missing = np.flatnonzero(codes < 0)
+        empty = [code for code, value in enumerate(unique) if value in MISSING]
+        missing = np.flatnonzero((codes < 0) | np.isin(codes, empty))
         if len(missing):
             raise missing_value(self.label, self.what, int(missing[0]) + first_row)
         known = self._known
@@ -44,26 +46,18 @@ class Coder:
 
     def finish(self) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
         """All codes, and the text each stands for. Errors: negative whole-number ids."""
+        texts = list(self._known)
+        negative = next((text for text in texts if text[:1] == "-" and text[1:].isdigit()), None)
+        # Many exports mark unknown users or items so, and they are not one user.
+        if negative is not None and all(text.removeprefix("-").isdigit() for text in texts):
+            raise SrbenchError(
+                f"{self.label} has the {self.what} id {negative}: ids are not negative; remove the "
+                f"rows whose {self.what} is unknown."
+            )
+        ids = np.empty(len(texts), dtype=object)
+        ids[:] = texts
         codes = np.concatenate(self._pieces) if self._pieces else np.empty(0, dtype=np.int32)
-        self._pieces.clear()
-        return codes, checked_ids(self.label, self.what, self._known)
-
-
-def checked_ids(label: str, what: str, known: dict[str, int]) -> NDArray[np.object_]:
-    """The ids in the order of their codes.
-
-    Errors: a negative number where all ids are whole numbers; many exports mark unknown users or
-    items so, and they are not one user.
-    """
-    negative = next((text for text in known if text[:1] == "-" and text[1:].isdigit()), None)
-    if negative is not None and all(text.removeprefix("-").isdigit() for text in known):
-        raise SrbenchError(
-            f"{label} has the {what} id {negative}: ids are not negative; remove the rows whose "
-            f"{what} is unknown."
-        )
-    ids = np.empty(len(known), dtype=object)
-    ids[:] = list(known)
-    return ids
+        return codes, ids
 
 
 def id_text(value: Any) -> str:
@@ -79,7 +73,7 @@ def missing_value(label: str, what: str, row: int) -> SrbenchError:
     return SrbenchError(f"{label} has no {what} in row {row}: fill it in or remove the row.")
 
 
-def times_of(label: str, column: Column, first_row: int) -> NDArray[np.int64] | NDArray[np.float64]:
+def times_of(label: str, column: Column, first_row: int) -> Times:
     """Times as numbers in the source's unit; dates become seconds, taken as UTC.
 
     Errors: a time that is missing, infinite, or neither a number nor a date.
@@ -109,9 +103,7 @@ def times_of(label: str, column: Column, first_row: int) -> NDArray[np.int64] | 
     )
 
 
-def finite(
-    label: str, numbers: NDArray[Any], first_row: int
-) -> NDArray[np.int64] | NDArray[np.float64]:
+def finite(label: str, numbers: NDArray[Any], first_row: int) -> Times:
     """`numbers` as int64, or as float64 where they have fractions. Errors: NaN, infinity."""
     if numbers.dtype.kind in "iu":
         return numbers.astype(np.int64, copy=False)

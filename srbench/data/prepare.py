@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srbench.data.dataset import Dataset, Step
-from srbench.data.interactions import Interactions
+from srbench.data.interactions import Interactions, Times
 from srbench.errors import SrbenchError, did_you_mean
 
 # Leave-one-out needs one interaction to train on, one to select by and one to report.
@@ -106,7 +106,7 @@ def _distinct(codes: NDArray[np.int32]) -> int:
 
 
 def _sort_keys(interactions: Interactions, time_ties: str) -> tuple[NDArray[np.generic], ...]:
-    """Keys for `np.lexsort`, the least important first; it is stable, so rows break what is left."""
+    """Keys for `np.lexsort`, least important first; it is stable, so rows break what is left."""
     kind, _, seed = time_ties.partition(":")
     if kind not in ("row", "item", "shuffle") or (kind == "shuffle") != seed.isdigit():
         raise SrbenchError(
@@ -173,7 +173,7 @@ def _renumber(
     return (np.cumsum(present, dtype=np.int32) - 1)[codes].astype(np.int32), np.flatnonzero(present)
 
 
-def _seconds(times: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.int64]:
+def _seconds(times: Times) -> NDArray[np.int64]:
     """Unix seconds; sources in milli-, micro- or nanoseconds are recognised by their size."""
     largest = float(np.abs(times).max())
     for limit, divisor in ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3)):

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from srbench.data.coding import (
-    MISSING,
-    Coder,
-    checked_ids,
-    finite,
-    id_text,
-    missing_value,
-    times_of,
-)
+from srbench.data.coding import MISSING, Coder, times_of
 from srbench.data.formats import Layout, detect
-from srbench.data.interactions import Interactions
+from srbench.data.interactions import Interactions, Times
+from srbench.data.progress import Progress
 from srbench.data.source import Source, open_source
 from srbench.errors import SrbenchError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    # The columns user, item and, where there is one, time, a good many rows at a time.
+    Pieces = Iterator[list[pd.Series[Any]]]
 
 # Small enough that the texts of one piece fit beside the codes of a very large file.
 _PIECE = 1 << 19
@@ -40,7 +37,13 @@ class Preview:
     rows: tuple[tuple[str, str, int | float | None], ...]
 
 
-def read(path: Path, columns: str | None = None, *, rows: int | None = None) -> Interactions:
+def read(
+    path: Path,
+    columns: str | None = None,
+    *,
+    rows: int | None = None,
+    progress: Progress | None = None,
+) -> Interactions:
     """All interactions of `path` (or its first `rows`), in the order of the file.
 
     columns: "user,item,time" where the names are not the usual ones.
@@ -50,11 +53,8 @@ def read(path: Path, columns: str | None = None, *, rows: int | None = None) -> 
     """
     source = open_source(path)
     layout = detect(source, columns)
-    if layout.kind == "json":
-        interactions = _json_lines(source, layout, rows)
-    else:
-        pieces = _text if layout.kind == "text" else _parquet
-        interactions = _coded(source, layout, pieces(source, layout, rows))
+    pieces = {"text": _text, "json": _json_lines, "parquet": _parquet}[layout.kind]
+    interactions = _coded(source, layout, pieces(source, layout, rows), progress)
     if len(interactions) == 0:
         raise SrbenchError(f"{source.label} has no interactions: a data file has one a line.")
     return interactions
@@ -77,30 +77,28 @@ def _places(layout: Layout) -> list[int | str]:
     return [place for place in (layout.user, layout.item, layout.time) if place is not None]
 
 
-def _coded(source: Source, layout: Layout, pieces: Iterator[list[pd.Series[Any]]]) -> Interactions:
+def _coded(
+    source: Source, layout: Layout, pieces: Pieces, progress: Progress | None
+) -> Interactions:
     """Code the columns user, item and, where there is one, time of each piece."""
-    row = 2 if layout.header else 1
+    first = row = 2 if layout.header else 1
     users, items = Coder(source.label, "user"), Coder(source.label, "item")
-    times = []
+    times: list[Times] = []
     for user, item, *time in pieces:
         users.add(user, row)
         items.add(item, row)
         if time:
             times.append(times_of(source.label, time[0], row))
         row += len(user)
+        if progress is not None:
+            progress(f"reading {source.path.name}", row - first, None)
     user_codes, user_ids = users.finish()
     item_codes, item_ids = items.finish()
-    return Interactions(
-        user_codes,
-        item_codes,
-        np.concatenate(times) if times else None,
-        user_ids,
-        item_ids,
-        layout.format,
-    )
+    joined: NDArray[Any] | None = np.concatenate(times) if times else None
+    return Interactions(user_codes, item_codes, joined, user_ids, item_ids, layout.format)
 
 
-def _text(source: Source, layout: Layout, rows: int | None) -> Iterator[list[pd.Series[Any]]]:
+def _text(source: Source, layout: Layout, rows: int | None) -> Pieces:
     import pandas as pd
 
     # pandas' fast parser takes one character: between "::" lies an empty column.
@@ -135,7 +133,7 @@ def _text(source: Source, layout: Layout, rows: int | None) -> Iterator[list[pd.
             ) from error
 
 
-def _parquet(source: Source, layout: Layout, rows: int | None) -> Iterator[list[pd.Series[Any]]]:
+def _parquet(source: Source, layout: Layout, rows: int | None) -> Pieces:
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
@@ -152,51 +150,31 @@ def _parquet(source: Source, layout: Layout, rows: int | None) -> Iterator[list[
         raise SrbenchError(f"{source.label} is a damaged Parquet file ({error}).") from error
 
 
-def _json_lines(source: Source, layout: Layout, rows: int | None) -> Interactions:
-    """One JSON object a line, coded while reading so that the texts are never all in memory."""
-    users, items, times = array("i"), array("i"), array("d")
-    user_codes: dict[str, int] = {}
-    item_codes: dict[str, int] = {}
+def _json_lines(source: Source, layout: Layout, rows: int | None) -> Pieces:
+    """One JSON object a line; only the wanted fields are kept of it."""
+    import pandas as pd
+
+    places = _places(layout)
     with source.open() as stream:
-        for number, line in enumerate(stream, start=1):
-            if rows is not None and len(users) >= rows:
-                break
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise SrbenchError(
-                    f"{source.label} is not JSON in line {number} ({error})."
-                ) from error
-            user = id_text(_field(source, row, layout.user, number))
-            item = id_text(_field(source, row, layout.item, number))
-            users.append(user_codes.setdefault(user, len(user_codes)))
-            items.append(item_codes.setdefault(item, len(item_codes)))
-            if layout.time is not None:
-                times.append(_number(source, _field(source, row, layout.time, number), number))
-    return Interactions(
-        np.frombuffer(users, dtype=np.int32),
-        np.frombuffer(items, dtype=np.int32),
-        None if layout.time is None else finite(source.label, np.frombuffer(times), 1),
-        checked_ids(source.label, "user", user_codes),
-        checked_ids(source.label, "item", item_codes),
-        layout.format,
-    )
+        for first in count(1, _PIECE):
+            size = _PIECE if rows is None else min(rows, _PIECE)
+            fields = [
+                _fields(source, line, places, number)
+                for number, line in enumerate(islice(stream, size), start=first)
+                if line.strip()
+            ]
+            if not fields:
+                return
+            yield [pd.Series(list(values)).infer_objects() for values in zip(*fields, strict=True)]
+            if rows is not None:
+                return
 
 
-def _field(source: Source, row: Any, name: int | str, number: int) -> Any:
-    value = row.get(name) if isinstance(row, dict) else None
-    if value is None or value in MISSING or value != value:
-        raise missing_value(source.label, str(name), number)
-    return value
-
-
-def _number(source: Source, value: Any, number: int) -> float:
+def _fields(source: Source, line: bytes, places: list[int | str], number: int) -> list[Any]:
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise SrbenchError(
-            f"{source.label} has {value!r} as the time in row {number}: a time is a number of "
-            "seconds."
-        ) from error
+        row = json.loads(line)
+    except ValueError as error:
+        raise SrbenchError(f"{source.label} is not JSON in line {number} ({error}).") from error
+    if not isinstance(row, dict):
+        raise SrbenchError(f"{source.label} has no named fields in line {number}.")
+    return [row.get(place) for place in places]

@@ -39,7 +39,7 @@ class Source:
         try:
             if self.packing == "gzip":
                 with gzip.open(self.path) as packed:
-                    yield io.BufferedReader(packed, 1 << 20)  # type: ignore[type-var]
+                    yield io.BufferedReader(packed, 1 << 20)
             elif self.packing == "zip":
                 assert self.member is not None
                 with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as inner:

@@ -112,7 +112,8 @@ def _first_at(dataset: Dataset, moment: np.int64) -> NDArray[np.int64]:
     """Position of each user's first interaction at or after `moment` (the end where none is)."""
     assert dataset.times is not None
     before = np.concatenate([[0], np.cumsum(dataset.times < moment)])
-    return dataset.offsets[:-1] + before[dataset.offsets[1:]] - before[dataset.offsets[:-1]]
+    counts: NDArray[np.int64] = before[dataset.offsets[1:]] - before[dataset.offsets[:-1]]
+    return dataset.offsets[:-1] + counts
 
 
 def _targets(dataset: Dataset, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Targets:
