@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
@@ -38,10 +39,11 @@ class Batch:
         positions_L = torch.arange(self.items_BL.shape[1], device=self.items_BL.device)
         return positions_L < self.lengths_B[:, None]
 
-    def prefix(self, end: int) -> Batch:
-        """The first `end` events of each history; every length must be at least `end`."""
-        times_BL = None if self.times_BL is None else self.times_BL[:, :end]
-        return Batch(self.items_BL[:, :end], torch.full_like(self.lengths_B, end), times_BL)
+    def padded(self, length: int) -> Batch:
+        """The same histories with pads up to `length` positions."""
+        short = (0, length - self.items_BL.shape[1])
+        times_BL = None if self.times_BL is None else F.pad(self.times_BL, short)
+        return Batch(F.pad(self.items_BL, short), self.lengths_B, times_BL)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,9 @@ class Recommender(nn.Module):
             self.encoder.fit_table(items, offsets, self.table.weight)
 
     def represent(self, batch: Batch) -> Tensor:
-        """h_BD of each whole history."""
+        """h_BD of each whole history. Models that pads change always see `length` positions."""
+        if not self.encoder.pad_invariant:
+            batch = batch.padded(self.length)
         return self.encoder(self.table(batch.items_BL), batch)
 
     def prefixes(self, batch: Batch) -> Tensor:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ LOOK_EVERY = 20  # steps between two looks at the loss on a GPU, where looking w
 
 Supervision = Literal["all", "last"]
 Metrics = dict[str, float]
+Row = dict[str, Any]  # a row of the curve, as in the record
 
 
 class Watcher(Protocol):
@@ -31,17 +31,7 @@ class Watcher(Protocol):
 
     def estimate(self, seconds_per_epoch: float, epochs: int, advice: str | None) -> None: ...
     def epoch_begins(self, epoch: int, epochs: int, targets: int) -> None: ...
-    def step(
-        self, epoch: int, done_targets: int, targets: int, loss: float | None
-    ) -> None: ...
-
-
-@dataclass(frozen=True)
-class Validation:
-    """How a training is judged: `run` gives signature -> value, `value` picks the one to raise."""
-
-    run: Callable[[], Metrics]
-    value: Callable[[Metrics], float]
+    def step(self, epoch: int, done_targets: int, targets: int, loss: float | None) -> None: ...
 
 
 def seed_all(seed: int, epoch: int) -> None:
@@ -60,12 +50,15 @@ def supervision_of(recommender: Recommender, wanted: str) -> Supervision:
     return "all" if able and wanted != "last" else "last"
 
 
-class Training:
+class Trainer:
     """A model in training: `run` goes on until the last epoch, early stopping or an exception.
 
     The result depends on (settings, seed, data) alone: initialisation is the caller's, batches and
-    dropout of an epoch are drawn from (seed, epoch). After every epoch `progress` is whole and, with a
-    checkpoint, on disk; a resumed training is bit-equal to an uninterrupted one on the same machine.
+    dropout of an epoch are drawn from (seed, epoch). After every epoch the checkpoint is written; a
+    resumed training is bit-equal to an uninterrupted one on the same machine.
+
+    validate: signature -> value, and the value to raise. epoch_ends: told the row of the curve, and
+    whether its validation is the best so far.
     """
 
     def __init__(
@@ -75,13 +68,13 @@ class Training:
         settings: TrainSettings,
         *,
         seed: int,
-        validation: Validation,
-        checkpoint: Checkpoint | None = None,
+        validate: Callable[[], tuple[Metrics, float]],
+        checkpoint: Checkpoint,
         watcher: Watcher,
-        epoch_ends: Callable[[dict[str, object], bool], None] = lambda row, best: None,
+        epoch_ends: Callable[[Row, bool], None],
     ) -> None:
         self.recommender, self.batches, self.settings = recommender, batches, settings
-        self.seed, self.validation, self.checkpoint = seed, validation, checkpoint
+        self.seed, self.validate, self.checkpoint = seed, validate, checkpoint
         self.watcher, self.epoch_ends = watcher, epoch_ends
         self.device = batches.sequences.device
         self.progress = Progress()
@@ -90,13 +83,15 @@ class Training:
         self.optimizer = kind(
             recommender.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
         )
-        self.encode = recommender.prefixes if batches.supervision == "all" else recommender.represent
+        self.encode = (
+            recommender.prefixes if batches.supervision == "all" else recommender.represent
+        )
         if settings.compile:
             self.encode = torch.compile(self.encode)  # type: ignore[assignment]
 
     def resume(self) -> bool:
         """Takes up the checkpoint where there is one."""
-        if self.checkpoint is None or not self.checkpoint.exists():
+        if not self.checkpoint.exists():
             return False
         self.progress, self.best = self.checkpoint.load(self.recommender, self.optimizer)
         self.progress.resumed_from.append(self.progress.epoch)
@@ -165,7 +160,7 @@ class Training:
     def _close(self, epoch: int, steps: int, loss: float, seconds: float, targets: int) -> None:
         done, settings = self.progress, self.settings
         done.epoch, done.steps = epoch, done.steps + steps
-        row: dict[str, object] = {
+        row: Row = {
             "epoch": epoch,
             "steps": done.steps,
             "loss": loss,
@@ -175,16 +170,14 @@ class Training:
         best = False
         if epoch % settings.validate_every == 0 or epoch == settings.epochs:
             with Stopwatch(self.device) as watch:
-                metrics = self.validation.run()
-            value = self.validation.value(metrics)
+                metrics, value = self.validate()
             row |= {"validation": metrics, "validation_seconds": watch.seconds}
             best = done.best_value is None or value > done.best_value
             if best:
                 done.best_value, done.best_epoch = value, epoch
                 self.best = copy_of(self.recommender)
         done.curve.append(row)
-        if self.checkpoint is not None:
-            self.checkpoint.save(done, self.recommender, self.optimizer, self.best)
+        self.checkpoint.save(done, self.recommender, self.optimizer, self.best)
         self.epoch_ends(row, best)
 
     def _refuse_nan(self, loss: float, epoch: int, steps: int) -> None:

@@ -1,6 +1,6 @@
 """Cross-entropy over the whole catalogue, without the logits of a whole batch.
 
-    N  targets    V  classes    D  width of a representation
+N  targets    V  classes    D  width of a representation
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             torch.mm(h, table_VD.t(), out=logits_CV)
             torch.softmax(logits_CV, dim=-1, out=shares_CV)
             share_C1 = shares_CV.gather(1, targets)
-            total -= share_C1.log().sum() if bool((share_C1 > 1e-30).all()) else _log_shares(
-                logits_CV, targets
+            total -= (
+                share_C1.log().sum()
+                if bool((share_C1 > 1e-30).all())
+                else _log_shares(logits_CV, targets)
             )
             shares_CV.scatter_(1, targets, share_C1 - 1)
             torch.mm(shares_CV, table_VD, out=dh_ND[start : start + chunk])

@@ -1,0 +1,384 @@
+"""One run, from data to record: prepare, train, rank, measure, write down."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import srbench
+from srbench.config.settings import RunSettings
+from srbench.data import load
+from srbench.data.batches import TrainingBatches
+from srbench.data.dataset import Dataset, Split
+from srbench.data.split import leak, make_split, tied_share
+from srbench.errors import RunFailed, SrbenchError
+from srbench.evaluate.evaluate import Evaluation, evaluate
+from srbench.evaluate.protocol import FULL, PROTOCOL_VERSION, PROTOCOLS, Protocol
+from srbench.experiment.listener import Listener
+from srbench.experiment.oracle import oracle_metrics
+from srbench.measure.clock import Stopwatch, utc_now
+from srbench.measure.flops import request_flops
+from srbench.measure.memory import PhaseMemory, process_peak, resident_bytes
+from srbench.measure.parameters import parameters
+from srbench.recommender import Recommender
+from srbench.record.environment import code, environment
+from srbench.record.key import key_of
+from srbench.record.names import EVALUATE_TEST, MEMORY_EVALUATE, MEMORY_TRAIN, TRAIN_EPOCH
+from srbench.record.schema import (
+    Caution,
+    DataUsed,
+    Epoch,
+    Measurement,
+    ModelUsed,
+    PreparationStep,
+    Record,
+    Status,
+    Training,
+)
+from srbench.record.store import Store
+from srbench.registry import get
+from srbench.train.checkpoint import Checkpoint, Progress
+from srbench.train.loop import Trainer, seed_all, supervision_of
+
+if TYPE_CHECKING:
+    from srbench.config import Resolved
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # as torch says it on CUDA, on a CPU
+
+
+def run(
+    resolved: Resolved,
+    *,
+    results: Path,
+    data_dir: Path | None = None,
+    columns: str | None = None,
+    fresh: bool = False,
+    listener: Listener | None = None,
+) -> Record:
+    """Runs one model on one dataset, writes the record into `results` and returns it.
+
+    A run that was broken off in training goes on from its last whole epoch; `fresh` forgets it. A run
+    that fails, runs out of memory or is interrupted has a record too, whose status says so.
+
+    Raises SrbenchError for bad input and if another process is running the same run.
+    """
+    cell = Cell(resolved, Store(results), listener or Listener())
+    cell.prepare(data_dir, columns)
+    with cell.store.lock(cell.key):
+        if fresh:
+            cell.checkpoint.remove()
+        return cell.run()
+
+
+@dataclass
+class Found:
+    """What a run has found so far; whatever happens next, it goes into the record."""
+
+    model: Recommender | None = None
+    supervision: str = ""
+    targets: int = 0
+    progress: Progress | None = None
+    stopped: str = "broken off"
+    validation: dict[str, float] = field(default_factory=dict)
+    test: Evaluation | None = None
+    measurements: list[Measurement] = field(default_factory=list)
+    warnings: list[Caution] = field(default_factory=list)
+
+
+class Cell:
+    """A run in the making. `prepare` first: the key of the record depends on the data."""
+
+    def __init__(self, resolved: Resolved, store: Store, listener: Listener) -> None:
+        self.resolved, self.store, self.listener = resolved, store, listener
+        self.settings: RunSettings = resolved.settings
+        self.model_class = get(self.settings.model)
+        self.device = torch.device(_device(self.settings.device))
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+        self.found = Found()
+
+    def prepare(self, data_dir: Path | None, columns: str | None) -> None:
+        """Loads and splits the data, and with it knows the key."""
+        settings = self.settings
+        self.listener.phase("preparing")
+        self.dataset: Dataset = load(
+            settings.dataset, settings.data, data_dir=data_dir, columns=columns
+        )
+        self.split: Split = make_split(self.dataset, settings.data.split)
+        self.key = key_of(
+            {
+                "model": settings.model,
+                "settings": settings.settings,
+                "data": [self.dataset.fingerprint, self.split.name, settings.data.length],
+                "train": settings.train.model_dump(),
+                "evaluate": settings.evaluate.model_dump(),
+                "seed": settings.seed,
+                "device": self.device.type,
+                "protocol": PROTOCOL_VERSION,
+                "srbench": srbench.__version__,
+            }
+        )
+        self.checkpoint = Checkpoint(
+            self.store.folder / ".checkpoints" / f"{self.key}.safetensors", self.key
+        )
+        self.used = _data_used(self.dataset, self.split, settings)
+        self.listener.dataset_ready(self.dataset, self.used)
+
+    def run(self) -> Record:
+        """Trains, ranks, measures; a failure on the way becomes the record's status."""
+        status: Status = "ok"
+        reason: str | None = None
+        try:
+            self.train()
+            self.evaluate()
+            self.measure()
+        except KeyboardInterrupt:
+            status, reason = "interrupted", "interrupted from the keyboard"
+        except RunFailed as error:
+            status, reason = "failed", str(error)
+        except (RuntimeError, MemoryError) as error:
+            if not (isinstance(error, MemoryError) or any(w in str(error) for w in OUT_OF_MEMORY)):
+                raise
+            status = "out of memory"
+            reason = (
+                "The memory was not enough; lower train.batch_tokens, evaluate.batch_tokens or "
+                f"data.length ({str(error).splitlines()[0]})"
+            )
+        record = self.record(status, reason)
+        self.store.write(record, ranks=self.ranks())
+        if status == "ok":
+            self.checkpoint.remove()
+        self.listener.finished(record)
+        return record
+
+    def train(self) -> None:
+        """Fits the model, by gradient or by counting."""
+        settings, found = self.settings, self.found
+        self.listener.phase("training")
+        level = resident_bytes()
+        seed_all(settings.seed, 0)
+        length = settings.data.length
+        model = Recommender(
+            self.model_class,
+            self.resolved.model_settings,
+            self.dataset.n_items,
+            length,  # type: ignore[arg-type]
+        ).to(self.device)
+        found.model = model
+        if self.model_class.learns == "counts":
+            with Stopwatch(self.device) as watch:
+                model.fit_by_counting(*_training_part(self.dataset, self.split, self.device))
+            self._measured(TRAIN_EPOCH, watch.seconds, "s", "one pass of counting")
+            return
+        train = settings.train
+        found.supervision = supervision_of(model, train.supervision)
+        batches = TrainingBatches(
+            self.dataset,
+            self.split,
+            supervision=found.supervision,  # type: ignore[arg-type]
+            length=length,
+            tokens=train.batch_tokens,
+            users=train.batch_users,
+            stride=train.stride,
+            prefixes_per_user=train.prefixes_per_user,
+            padded=not self.model_class.pad_invariant,
+            seed=settings.seed,
+            device=self.device,
+        )
+        found.targets = batches.targets_per_epoch
+        trainer = Trainer(
+            model,
+            batches,
+            train,
+            seed=settings.seed,
+            validate=self._validate,
+            checkpoint=self.checkpoint,
+            watcher=self.listener,
+            epoch_ends=lambda row, best: self.listener.epoch_ends(Epoch.model_validate(row), best),
+        )
+        trainer.resume()
+        found.progress = trainer.progress
+        with PhaseMemory(MEMORY_TRAIN, self.device, level=level) as memory:
+            found.stopped = trainer.run()
+        found.measurements += memory.measurements()
+        seconds = median(row["seconds"] for row in trainer.progress.curve)
+        self._measured(TRAIN_EPOCH, seconds, "s", "median over epochs, without validation")
+
+    def evaluate(self) -> None:
+        """Ranks the test targets under all protocols, once, with the selected model."""
+        self.listener.phase("evaluating")
+        found = self.found
+        found.validation = self._evaluate("valid", PROTOCOLS).metrics
+        level = resident_bytes()
+        with (
+            PhaseMemory(MEMORY_EVALUATE, self.device, level=level) as memory,
+            Stopwatch(self.device) as watch,
+        ):
+            found.test = self._evaluate("test", PROTOCOLS, coverage_at=10)
+        found.measurements += memory.measurements()
+        users = len(found.test.targets)
+        self._measured(
+            EVALUATE_TEST, watch.seconds, "s", f"one pass over {users} users, four protocols"
+        )
+        for what, advice in found.test.warnings:
+            found.warnings.append(Caution(what=what, advice=advice))
+            self.listener.warning(what, advice)
+
+    def measure(self) -> None:
+        """What is measured beside accuracy."""
+        self.listener.phase("measuring")
+        assert self.found.model is not None
+        if self.settings.measure.flops:
+            self.found.measurements.append(request_flops(self.found.model))
+        self.found.measurements.append(process_peak())
+
+    def ranks(self) -> dict[str, Any]:
+        """Per-user ranks of the test under each protocol, with the users they belong to."""
+        if self.found.test is None:
+            return {}
+        ranks: dict[str, Any] = {str(p): r for p, r in self.found.test.ranks.items()}
+        return ranks | {"users": self.found.test.targets.users}
+
+    def record(self, status: Status, reason: str | None) -> Record:
+        """The record of what has been found."""
+        settings, found = self.settings, self.found
+        return Record(
+            key=self.key,
+            status=status,
+            reason=reason,
+            created=utc_now(),
+            command=command(self.resolved),
+            model=ModelUsed(
+                name=settings.model,
+                family=self.model_class.info.family,
+                settings=settings.settings,
+                parameters=None if found.model is None else parameters(found.model),
+            ),
+            data=self.used,
+            seed=settings.seed,
+            settings=settings.model_dump(mode="json"),
+            origins=self.resolved.origins,
+            code=code(),
+            environment=environment(self.device.type),
+            training=self._training(),
+            validation=found.validation,
+            test={} if found.test is None else found.test.metrics,
+            coverage={} if found.test is None else found.test.coverage,
+            measurements=found.measurements,
+            warnings=found.warnings,
+        )
+
+    def _training(self) -> Training | None:
+        found = self.found
+        if found.progress is None:
+            return None
+        return Training(
+            supervision=found.supervision,
+            loss=self.settings.train.loss,
+            epochs=found.progress.epoch,
+            best_epoch=found.progress.best_epoch,
+            steps=found.progress.steps,
+            targets_per_epoch=found.targets,
+            stopped_because=found.stopped,
+            resumed_from=found.progress.resumed_from,
+            curve=[Epoch.model_validate(row) for row in found.progress.curve],
+        )
+
+    def _evaluate(
+        self, which: Any, protocols: tuple[Protocol, ...], coverage_at: int | None = None
+    ) -> Evaluation:
+        assert self.found.model is not None
+        return evaluate(
+            self.found.model,
+            self.dataset,
+            self.split,
+            which,
+            length=self.settings.data.length,
+            device=self.device,
+            protocols=protocols,
+            coverage_at=coverage_at,
+            batch_tokens=self.settings.evaluate.batch_tokens,
+        )
+
+    def _validate(self) -> tuple[dict[str, float], float]:
+        evaluation = self._evaluate("valid", _selecting(self.settings))
+        return evaluation.metrics, evaluation[self.settings.evaluate.select_by]
+
+    def _measured(self, name: str, value: float, unit: str, method: str) -> None:
+        self.found.measurements.append(
+            Measurement(name=name, value=value, unit=unit, method=method)
+        )
+
+
+def command(resolved: Resolved) -> str:
+    """The command that makes the record again, without what is default or preset."""
+    settings = resolved.settings
+    words = ["srbench", "run", "--model", settings.model, "--dataset", settings.dataset]
+    words += ["--seed", str(settings.seed)]
+    for row in resolved.rows():
+        if row.key != "seed" and row.origin != "default" and not row.origin.startswith("preset"):
+            value = row.value if row.value is not None else "none"
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            words += ["--set", f"{row.key}={text}"]
+    return shlex.join(words)
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise SrbenchError(
+            "There is no CUDA device that this torch can use: run with --device cpu, or see "
+            "srbench doctor."
+        )
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def _selecting(settings: RunSettings) -> tuple[Protocol, ...]:
+    """The protocols of a validation: both full ones, and the one that selects."""
+    wanted = settings.evaluate.select_by.split("|", 1)[1]
+    return FULL + tuple(p for p in PROTOCOLS if p not in FULL and str(p) == wanted)
+
+
+def _training_part(
+    dataset: Dataset, split: Split, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Items and offsets of the training sequences in CSR form."""
+    import numpy as np
+
+    lengths = split.train_ends - dataset.offsets[:-1]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.arange(offsets[-1]) + np.repeat(dataset.offsets[:-1] - offsets[:-1], lengths)
+    items = torch.from_numpy(dataset.items[places].astype(np.int64))
+    return items.to(device), torch.from_numpy(offsets).to(device)
+
+
+def _data_used(dataset: Dataset, split: Split, settings: RunSettings) -> DataUsed:
+    inputs = split.train_ends - dataset.offsets[:-1]
+    return DataUsed(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        users=dataset.n_users,
+        items=dataset.n_items,
+        interactions=dataset.n_interactions,
+        k_core=settings.data.k_core,
+        duplicates=settings.data.duplicates,
+        time_ties=settings.data.time_ties,
+        split=split.name,
+        length=settings.data.length,
+        steps=[
+            PreparationStep(name=s.name, users=s.users, items=s.items, interactions=s.interactions)
+            for s in dataset.steps
+        ],
+        leak=leak(dataset, split),
+        tied_share=tied_share(dataset),
+        train_targets=int((inputs - 1).clip(min=0).sum()),
+        valid_targets=len(split.valid),
+        test_targets=len(split.test),
+        oracle=oracle_metrics(dataset, split),
+    )
