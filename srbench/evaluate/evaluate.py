@@ -44,7 +44,6 @@ SCORES_ON_GPU = 1 << 26
 SEEN = 1 << 22  # seen items gathered at once
 LEAST_USERS = 64  # a product over fewer rows is bound by reading the item table
 
-
 Int64 = NDArray[np.int64]
 
 
@@ -116,7 +115,7 @@ def evaluate(
     was_training = recommender.training
     recommender.eval()
     sequences = Sequences(dataset, device)
-    lengths_N = np.maximum(history_lengths(dataset, targets), 1)
+    lengths_N = history_lengths(dataset, targets)
     widths_N = lengths_N.clip(max=length)
     if not recommender.encoder.pad_invariant:
         widths_N[:] = length
@@ -219,7 +218,7 @@ def _warnings(tied: float) -> tuple[str, ...]:
     if tied <= TIED_WARNING:
         return ()
     return (
-        f"{tied:.0%} of users have tied targets: another item has exactly the target's score, and "
+        f"{100 * tied:.0f} % of users have tied targets: another item has exactly the target's score, and "
         "counts half. A model that counts does this; of any other, look for collapsed "
         "representations or too coarse a precision.",
     )
