@@ -46,6 +46,10 @@ class TrainSettings(_Section):
 
     epochs: Positive = Field(default=200, description="epochs at most")
     lr: float = Field(default=1e-3, gt=0, description="learning rate")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        default="constant",
+        description="learning rate over the training: constant, or down to 0 at the last epoch",
+    )
     weight_decay: float = Field(default=0.0, ge=0, description="weight decay of the optimiser")
     optimizer: Literal["adam", "adamw"] = Field(default="adam", description="optimiser")
     batch_tokens: Positive = Field(

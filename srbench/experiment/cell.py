@@ -28,7 +28,7 @@ from srbench.measure.parameters import parameters
 from srbench.recommender import Recommender
 from srbench.record.environment import code, environment
 from srbench.record.key import key_of
-from srbench.record.names import EVALUATE_TEST, MEMORY_EVALUATE, MEMORY_TRAIN, TRAIN_EPOCH
+from srbench.record.names import MEMORY_EVALUATE, MEMORY_TRAIN, TIME_EPOCH, TIME_EVALUATE
 from srbench.record.schema import (
     Caution,
     DataUsed,
@@ -173,7 +173,7 @@ class Cell:
         if self.model_class.learns == "counts":
             with Stopwatch(self.device) as watch:
                 model.fit_by_counting(*_training_part(self.dataset, self.split, self.device))
-            self._measured(TRAIN_EPOCH, watch.seconds, "s", "one pass of counting")
+            self._measured(TIME_EPOCH, watch.seconds, "s", "one pass of counting")
             return
         train = settings.train
         found.supervision = supervision_of(model, train.supervision)
@@ -207,7 +207,7 @@ class Cell:
             found.stopped = trainer.run()
         found.measurements += memory.measurements()
         seconds = median(row["seconds"] for row in trainer.progress.curve)
-        self._measured(TRAIN_EPOCH, seconds, "s", "median over epochs, without validation")
+        self._measured(TIME_EPOCH, seconds, "s", "median over epochs, without validation")
 
     def evaluate(self) -> None:
         """Ranks the test targets under all protocols, once, with the selected model."""
@@ -223,7 +223,7 @@ class Cell:
         found.measurements += memory.measurements()
         users = len(found.test.targets)
         self._measured(
-            EVALUATE_TEST, watch.seconds, "s", f"one pass over {users} users, four protocols"
+            TIME_EVALUATE, watch.seconds, "s", f"one pass over {users} users, four protocols"
         )
         for what, advice in found.test.warnings:
             found.warnings.append(Caution(what=what, advice=advice))

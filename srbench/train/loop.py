@@ -122,6 +122,7 @@ class Trainer:
         pending: list[Tensor] = []
         with Stopwatch(self.device) as watch:
             for batch in self.batches.epoch(epoch):
+                self._set_rate((epoch - 1 + done / targets) / self.settings.epochs)
                 pending.append(self.step(batch) * batch.count)
                 steps, done = steps + 1, done + batch.count
                 loss = None
@@ -136,6 +137,12 @@ class Trainer:
             total += _sum(pending)
         self._refuse_nan(total, epoch, steps)
         self._close(epoch, steps, total / done, watch.seconds, done)
+
+    def _set_rate(self, share: float) -> None:
+        """The learning rate when `share` of all epochs is over."""
+        factors = {"linear": 1 - share, "cosine": (1 + math.cos(math.pi * share)) / 2}
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.lr * factors.get(self.settings.schedule, 1.0)
 
     def step(self, batch: TrainingBatch) -> Tensor:
         """One step of the optimiser; returns the mean loss of the batch."""
