@@ -142,7 +142,9 @@ class TrainingBatches:
         """The rows of each batch of an epoch, in order."""
         random = np.random.default_rng((self.seed, epoch))
         order = self._chosen(random)
-        widths = self.lengths if self.padded_to is None else np.full_like(self.lengths, self.padded_to)
+        widths = (
+            self.lengths if self.padded_to is None else np.full_like(self.lengths, self.padded_to)
+        )
         pool = POOL * max(1, self.tokens // int(widths.max()))
         batches: list[Int64] = []
         for start in range(0, len(order), pool):
@@ -171,7 +173,9 @@ class TrainingBatches:
 def _windows(starts: Int64, ends: Int64, length: int, stride: int) -> tuple[Int64, Int64, Int64]:
     """Start, length and first asked position of every window; the last event is only a target."""
     inputs = np.maximum(ends - starts - 1, 0)
-    windows = np.where(inputs > length, 1 + -(-(inputs - length) // stride), inputs > 0).astype(np.int64)
+    windows = np.where(inputs > length, 1 + -(-(inputs - length) // stride), inputs > 0).astype(
+        np.int64
+    )
     user = np.repeat(np.arange(len(starts)), windows)
     nth = np.arange(len(user)) - np.repeat(np.cumsum(windows) - windows, windows)
     stop = inputs[user] - nth * stride  # windows run backwards from the end

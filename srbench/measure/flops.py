@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from srbench.models.base import Batch
 from srbench.recommender import Recommender
-from srbench.record.names import REQUEST_FLOPS
+from srbench.record.names import FLOPS_REQUEST
 from srbench.record.schema import Measurement
 
 METHOD = "torch dispatcher counter, one history, multiply-add = 2"
@@ -44,7 +44,7 @@ def request_flops(recommender: Recommender, length: int | None = None) -> Measur
     finally:
         counted.train(was_training)
     return Measurement(
-        name=REQUEST_FLOPS, value=counter.get_total_flops(), unit="FLOP", method=METHOD
+        name=FLOPS_REQUEST, value=counter.get_total_flops(), unit="FLOP", method=METHOD
     )
 
 

@@ -48,7 +48,7 @@ def environment(device: str) -> Environment:
     put("memory_bytes", _memory_bytes(), "not told by the system")
     if kind == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call, unused-ignore]
         put("device_name", properties.name, "not told by the driver")
         put("device_memory_bytes", properties.total_memory, "not told by the driver")
         put("cuda", torch.version.cuda, "this torch was not built for CUDA")
