@@ -218,7 +218,7 @@ def _warnings(tied: float) -> tuple[str, ...]:
     if tied <= TIED_WARNING:
         return ()
     return (
-        f"{100 * tied:.0f} % of users have tied targets: another item has exactly the target's score, and "
-        "counts half. A model that counts does this; of any other, look for collapsed "
+        f"{100 * tied:.0f} % of users have tied targets: another item has exactly the target's "
+        "score, and counts half. A model that counts does this; of any other, look for collapsed "
         "representations or too coarse a precision.",
     )

@@ -227,7 +227,7 @@ def test_scores_that_are_nan_end_the_run_in_one_sentence(
     recommender = make_recommender(dataset, 6, Fails)
     recommender.encoder.fails_at = 6
     recommender.train()
-    with pytest.raises(RunFailed, match="^18 of 45 scores, of 2 of 5 users, are NaN or infinite"):
+    with pytest.raises(RunFailed, match=r"^18 of 45 scores, of 2 of 5 users, are NaN or infinite"):
         evaluate(recommender, dataset, leave_one_out(dataset), "test", length=6, protocols=FULL)
     assert recommender.training
 

@@ -131,6 +131,6 @@ def test_no_item_left_is_one_sentence(make_dataset: Callable[..., Dataset]) -> N
         lambda: draw_for(dataset, test, uniform_weights(dataset)),
         lambda: require_candidates(dataset, test),
     ):
-        with pytest.raises(SrbenchError, match="^1 user has seen every item .* but the target"):
+        with pytest.raises(SrbenchError, match=r"^1 user has seen every item .* but the target"):
             call()
     require_candidates(dataset, leave_one_out(dataset).valid)
