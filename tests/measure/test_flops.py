@@ -70,7 +70,7 @@ def test_the_counter_agrees_with_the_hand(name: str) -> None:
     recommender = Recommender(model, settings, V, L)
     width = recommender.encoder.width
     found = request_flops(recommender)
-    assert found.name == "request.flops"
+    assert found.name == "flops.request"
     assert found.unit == "FLOP"
     assert found.value == by_hand(settings) + 2 * V * width
 

@@ -74,6 +74,6 @@ def test_what_is_unknown_of_the_machine_or_the_code_needs_a_reason() -> None:
 
 def test_measured() -> None:
     record = Record.model_validate(golden())
-    assert record.measured("train.epoch") == 0.375
+    assert record.measured("time.epoch") == 0.375
     assert record.measured("memory.train.peak") is None
     assert record.measured("never heard of") is None
