@@ -7,7 +7,7 @@ from these scores. Only ranks are kept.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -53,7 +53,7 @@ class Evaluation:
 
     targets: who was evaluated, in the order of the split. ranks: float32 [targets] by protocol.
     metrics, coverage: signature -> value. tied: share of users whose target has the score of
-    another item of the catalogue. warnings: sentences with advice.
+    another item of the catalogue. warnings: what is odd, and advice.
     """
 
     which: Literal["valid", "test"]
@@ -62,7 +62,7 @@ class Evaluation:
     metrics: dict[str, float]
     coverage: dict[str, float]
     tied: float
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[tuple[str, str], ...] = ()
 
     def __getitem__(self, name: str) -> float:
         """The metric of a signature or of the beginning of one: `ndcg@10|full|seen:drop`."""
@@ -214,11 +214,14 @@ def _refuse_bad(bad_N: Int64, n_items: int) -> None:
         )
 
 
-def _warnings(tied: float) -> tuple[str, ...]:
+def _warnings(tied: float) -> tuple[tuple[str, str], ...]:
     if tied <= TIED_WARNING:
         return ()
     return (
-        f"{100 * tied:.0f} % of users have tied targets: another item has exactly the target's "
-        "score, and counts half. A model that counts does this; of any other, look for collapsed "
-        "representations or too coarse a precision.",
+        (
+            f"{100 * tied:.0f} % of users have tied targets: another item has exactly the target's "
+            "score, and counts half.",
+            "A model that counts does this; with any other, look for collapsed representations or "
+            "for too coarse a precision.",
+        ),
     )

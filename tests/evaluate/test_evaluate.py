@@ -243,7 +243,9 @@ def test_a_constant_scorer_gains_nothing_and_is_told(
     assert evaluation.ranks[FULL_DROP].tolist() == [3.0, 3.5, 4.0, 1.0, 4.0]
     assert evaluation["hr@1|full|seen:keep"] == 0
     assert evaluation.tied == 1.0
-    assert evaluation.warnings[0].startswith("100 % of users have tied targets")
+    [(what, advice)] = evaluation.warnings
+    assert what.startswith("100 % of users have tied targets")
+    assert "collapsed" in advice
     assert evaluation.coverage == {"coverage@10|full|seen:keep|ties:half|loo|v1": 1.0}
     assert not recommender.training
 
