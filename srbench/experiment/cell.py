@@ -18,6 +18,7 @@ from srbench.data.dataset import Dataset, Split
 from srbench.data.split import leak, make_split, tied_share
 from srbench.errors import RunFailed, SrbenchError
 from srbench.evaluate.evaluate import Evaluation, evaluate
+from srbench.evaluate.negatives import require_candidates
 from srbench.evaluate.protocol import FULL, PROTOCOL_VERSION, PROTOCOLS, Protocol
 from srbench.experiment.listener import Listener
 from srbench.experiment.oracle import oracle_metrics
@@ -126,6 +127,8 @@ class Cell:
         self.checkpoint = Checkpoint(
             self.store.folder / ".checkpoints" / f"{self.key}.safetensors", self.key
         )
+        for targets in (self.split.valid, self.split.test):
+            require_candidates(self.dataset, targets)  # now, not after hours of training
         self.used = _data_used(self.dataset, self.split, settings)
         self.listener.dataset_ready(self.dataset, self.used)
 
