@@ -83,7 +83,7 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def fit_table(self, items: Tensor, offsets: Tensor, table_VD: Tensor) -> None:
-        """Fills the table from training sequences in CSR form, for models that learn by counting."""
+        """Fills the table by counting, from training sequences in CSR form."""
         raise NotImplementedError
 
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:

@@ -3,25 +3,26 @@
 Zhang et al., "GLINT-RU: Gated Lightweight Intelligent Recurrent Units for Sequential Recommender
 Systems", KDD 2025 (arXiv 2406.10244). Equations in the order of the computation; gelu is exact.
 
-    u = W_1 x                c = conv(u)                 temporal convolution, kernel 2p + 1, centred
-    s = GRU(c)               y = gate(c) * (W_p s)       gate(c) = W silu(W c): the selective gate
-    r = conv'(y)             a = LN(W_o q'(K'V)/sqrt(C) + x)   with q = elu(Q)/|elu(Q)|, k likewise
-    m = alpha_1 r + alpha_2 a                            alpha = softmax of two learned numbers
-    z = LN(W (m * gelu(W_2 x)) + x)                      the data-aware gate
-    h = LN(W (W_3 z * gelu(W_4 z)) + z)                  the gated MLP; the same LN as above
+    u = W_1 x             c = conv(u)               a centred temporal convolution, kernel 2p + 1
+    s = GRU(c)            y = gate(c) * (W_p s)     gate(c) = W silu(W c), the selective gate
+    r = conv'(y)          a = LN(W_o q'(K'V)/sqrt(C) + x)   q = elu(Q)/|elu(Q)|, k likewise
+    m = alpha_1 r + alpha_2 a                       alpha = softmax of two learned numbers
+    z = LN(W (m * gelu(W_2 x)) + x)                 the data-aware gate
+    h = LN(W (W_3 z * gelu(W_4 z)) + z)             the gated MLP; the same LN as above
 
 `glintru` treats pads as absent: a history is computed as if it stood alone. The published code
-(szhang-cityu/GLINT-RU, `GLINT-RU.py` at 4f7b0a5) lets pads enter both convolutions and the attention,
-so its scores depend on how far a batch is padded; `glintru-official` does the same.
-Both follow the code where it differs from the paper: keys are normalised an event, not over events, the
-attention has an output projection, a residual and a norm of its own and is divided by sqrt(C), one
-more linear layer follows the data-aware gate.
+(szhang-cityu/GLINT-RU, `GLINT-RU.py` at 4f7b0a5) lets pads enter both convolutions and the
+attention, so its scores depend on how far a batch is padded; `glintru-official` does the same.
+Both follow the code where it differs from the paper: keys are normalised an event, not over events;
+the attention is divided by sqrt(C) and has an output projection, a residual and a norm of its own;
+one more linear layer follows the data-aware gate.
 
 **All prefixes in one pass.** The model is not causal: both convolutions look p events ahead and the
-attention sees the whole history, so the published code runs once a prefix. But the prefix that ends at t
-shares all but its edge with the longer ones. Its keys and values are a running sum. Its states up to t - p
-are those of the one interior recurrence; the last p events, which lack right neighbours, are p more
-cells, computed for all t in parallel from *edge* convolutions without the missing taps.
+attention sees the whole history, so the published code runs once a prefix. But the prefix that ends
+at t shares all but its edge with the longer ones. Its keys and values are a running sum. Its states
+up to t - p are those of the one interior recurrence; the last p events, which lack right
+neighbours, are p more cells, computed for all t in parallel from *edge* convolutions without the
+missing taps.
 
     L  positions, B  users, D  width, H  heads, C  channels of a head, p  reach of the kernel
 """
@@ -246,11 +247,12 @@ class GlintRU(Encoder):
             inputs, weight = torch.cat(window.unbind(), -1), torch.cat(taps[: len(window)], -1)
             x.append(F.linear(inputs, weight, self.conv1d.bias))
         c, kept = x, []
-        for layer, before_BD in enumerate(interior_NBD):
-            states: list[Tensor] = []
+        for layer, interior_BD in enumerate(interior_NBD):
+            states = [interior_BD]
             for m in range(self.reach, -1, -1):  # event t - m; before the first event: nothing
-                before_BD = self.gru.cell(x[m], before_BD, layer) * (seen_B >= m)[:, None]
-                states.insert(0, before_BD)
+                state_BD = self.gru.cell(x[m], states[0], layer) * (seen_B >= m)[:, None]
+                states.insert(0, state_BD)
+            states.pop()
             kept.append(states[-1])
             x = states
         r_BD: Tensor = self.conv1dforgru.bias

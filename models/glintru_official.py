@@ -1,10 +1,11 @@
 """GLINT-RU as published: pads are events like any other.
 
-The computation of szhang-cityu/GLINT-RU, `GLINT-RU.py` at 4f7b0a5. Same parameters and equations as
-`glintru`; what differs: a history is padded to the full length L with the pad row of the item table, pads
-enter both convolutions and the sums of the linear attention, keys and queries are normalised without a
-floor, and the pad row is one of the classes of the soft-max. Scores therefore depend on L and on the
-pad row, and a representation exists only for whole windows: it trains on prefixes, one pass each.
+The computation of szhang-cityu/GLINT-RU, `GLINT-RU.py` at 4f7b0a5. Same parameters and equations
+as `glintru`; what differs: a history is padded to the full length L with the pad row of the item
+table, pads enter both convolutions and the sums of the linear attention, keys and queries are
+normalised without a floor, and the pad row is one of the classes of the soft-max. Scores therefore
+depend on L and on the pad row, and a representation exists only for whole windows: the model trains
+on prefixes, one pass each.
 """
 
 from __future__ import annotations

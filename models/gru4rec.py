@@ -1,15 +1,16 @@
 """GRU4Rec: a gated recurrent network over the items of a session.
 
-Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016, in the form
-that sequential papers compare with (RecBole 1.2.1, `gru4rec.py`).
+Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016, in the
+form that sequential papers compare with (RecBole 1.2.1, `gru4rec.py`).
 
     z_t = sigma(W_z x_t + U_z h_{t-1})          r_t = sigma(W_r x_t + U_r h_{t-1})
     n_t = tanh(W_n x_t + r_t * (U_n h_{t-1}))   h_t = (1 - z_t) * n_t + z_t * h_{t-1}
     representation = W_o h_t + b_o
 
-Differs from the paper: soft-max over the whole catalogue instead of session-parallel mini-batches with
-TOP1 or BPR-max losses, the item table is shared between input and output, no biases in the GRU.
-Differs from RecBole: nothing in the computation; every position is a target, not one a prefix.
+Differs from the paper: soft-max over the whole catalogue instead of session-parallel mini-batches
+with TOP1 or BPR-max losses, the item table is shared between input and output, no biases in the
+GRU. Differs from RecBole: nothing in the computation; every position is a target of the one pass,
+not one a prefix.
 
     L  positions, B  users, D  width of the item table, H  hidden width
 """
@@ -38,8 +39,8 @@ class GRU4Rec(Encoder):
     info = Info(
         family="RNN",
         year=2016,
-        paper="Hidasi et al., Session-based Recommendations with Recurrent Neural Networks, ICLR 2016",
-        reference="RecBole 1.2.1, recbole/model/sequential_recommender/gru4rec.py",
+        paper="Hidasi et al., Session-based Recommendations with Recurrent Neural Networks, ICLR
+        2016", reference="RecBole 1.2.1, recbole/model/sequential_recommender/gru4rec.py",
         summary="A gated recurrent network over the items.",
     )
     Settings = GRU4RecSettings

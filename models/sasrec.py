@@ -1,7 +1,7 @@
 """SASRec: causal self-attention over the items.
 
-Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018, in the form of RecBole 1.2.1
-(`sasrec.py`), which most papers of the field compare with.
+Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018, in the form of RecBole
+1.2.1 (`sasrec.py`), which most papers of the field compare with.
 
     x = LN(E[item_t] + P[t])
     a = LN(W_o softmax(q k' / sqrt(C) + causal mask) v + x)
@@ -10,7 +10,7 @@ Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018, in the 
 Differs from the paper: normalisation after the residual (not before), gelu, an inner layer of four
 times the width, the embedding is not multiplied by sqrt(D), positions count from the first item.
 Differs from RecBole: the mask is minus infinity, not -10000 (equal in float32); every position is a
-target in one pass, not one a prefix.
+target of the one pass, not one a prefix.
 
     B  users, L  positions, D  width, H  heads, C  channels of a head
 """

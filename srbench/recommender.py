@@ -11,8 +11,8 @@ from srbench.models.base import Batch, Encoder, Settings, State
 class Recommender(nn.Module):
     """A model on a catalogue of `n_items`, with histories of at most `length` events.
 
-    Item ids are 1..n_items; row 0 of the table is the pad. Scores are h_BD times the rows of the table;
-    column j of a score matrix belongs to item j + 1, so the pad is never a candidate.
+    Item ids are 1..n_items; row 0 of the table is the pad. Scores are h_BD times the rows of the
+    table; column j of a score matrix belongs to item j + 1, so the pad is never a candidate.
     """
 
     def __init__(self, model: type[Encoder], settings: Settings, n_items: int, length: int) -> None:

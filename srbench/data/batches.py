@@ -67,8 +67,8 @@ class Sequences:
 class TrainingBatch:
     """What one step learns from.
 
-    targets: with supervision `all` targets_BL, the item behind each position, 0 where none is asked;
-    with `last` targets_B. count: how many targets there are.
+    targets: with supervision `all` targets_BL, the item behind each position, 0 where none is
+    asked; with `last` targets_B. count: how many targets there are.
     """
 
     batch: Batch
@@ -79,16 +79,16 @@ class TrainingBatch:
 class TrainingBatches:
     """All targets of the training part of a split, in batches, in a new order every epoch.
 
-    A target is an event of a user's training sequence other than the first. With supervision `all`, a
-    window of at most `length` events is encoded once and asked at every position; users with more
+    A target is an event of a user's training sequence other than the first. With supervision `all`
+    a window of at most `length` events is encoded once and asked at every position; users with more
     events are cut into windows from their end backwards, `stride` events apart (None: end to end),
     of which all but the oldest are asked only at their last `stride` positions. So every target is
-    asked exactly once. With `last`, every target is a history of its own (or `prefixes_per_user` of
+    asked exactly once. With `last` every target is a history of its own (or `prefixes_per_user` of
     them, drawn anew each epoch).
 
-    A batch has at most `tokens` positions, pads included, and at most `users` rows (None: no limit).
-    Rows of a batch have similar lengths. The order depends on (seed, epoch) alone, so that a resumed
-    training sees what an uninterrupted one sees.
+    A batch has at most `tokens` positions, pads included, and at most `users` rows (None: any
+    number). Rows of a batch have similar lengths. The order depends on (seed, epoch) alone, so that
+    a resumed training sees what an uninterrupted one sees.
     """
 
     def __init__(

@@ -63,8 +63,8 @@ def run(
 ) -> Record:
     """Runs one model on one dataset, writes the record into `results` and returns it.
 
-    A run that was broken off in training goes on from its last whole epoch; `fresh` forgets it. A run
-    that fails, runs out of memory or is interrupted has a record too, whose status says so.
+    A run that was broken off in training goes on from its last whole epoch; `fresh` forgets it. A
+    run that fails, runs out of memory or is interrupted has a record too, whose status says so.
 
     Raises SrbenchError for bad input and if another process is running the same run.
     """

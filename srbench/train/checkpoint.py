@@ -71,7 +71,7 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="pt") as file:
                 about = json.loads((file.metadata() or {})["srbench"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             expected = (FORMAT, self.key, _digest(tensors))
             if (about["format"], about["key"], about["sha256"]) != expected:
                 raise KeyError("key")
@@ -80,8 +80,8 @@ class Checkpoint:
             _load_optimizer(optimizer, _below("optimizer/", tensors))
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
             raise SrbenchError(
-                f"The checkpoint {self.path} is damaged or of another run; delete it, or start again "
-                "with --fresh."
+                f"The checkpoint {self.path} is damaged or of another run; delete it, or start "
+                "again with --fresh."
             ) from error
         return progress, _below("best/", tensors)
 

@@ -40,12 +40,15 @@ def seed_all(seed: int, epoch: int) -> None:
 
 
 def supervision_of(recommender: Recommender, wanted: str) -> Supervision:
-    """`all` where the model has `prefixes`, else `last`. Raises SrbenchError if it cannot be had."""
+    """What to train on: `all` where the model has `prefixes`, else `last`.
+
+    Raises SrbenchError if `all` is wanted and cannot be had.
+    """
     able = recommender.encoder.has_prefixes()
     if wanted == "all" and not able:
         raise SrbenchError(
-            f"{type(recommender.encoder).__name__} has no representation of all prefixes in one pass: "
-            "use train.supervision=last, or auto."
+            f"{type(recommender.encoder).__name__} cannot represent all prefixes in one pass: use "
+            "train.supervision=last, or auto."
         )
     return "all" if able and wanted != "last" else "last"
 
