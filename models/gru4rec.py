@@ -39,8 +39,8 @@ class GRU4Rec(Encoder):
     info = Info(
         family="RNN",
         year=2016,
-        paper="Hidasi et al., Session-based Recommendations with Recurrent Neural Networks, ICLR
-        2016", reference="RecBole 1.2.1, recbole/model/sequential_recommender/gru4rec.py",
+        paper="Hidasi et al., Session-based Recommendations with RNNs, ICLR 2016",
+        reference="RecBole 1.2.1, recbole/model/sequential_recommender/gru4rec.py",
         summary="A gated recurrent network over the items.",
     )
     Settings = GRU4RecSettings
