@@ -99,24 +99,25 @@ def _heavy_after(code: str, cwd: Path) -> list[str]:
 
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="processor time of a child needs os.wait4")
 def test_help_answers_at_once(tmp_path: Path) -> None:
-    """Under 0.3 s of processor time, which other programs on the machine hardly change; the clock
-    on the wall gets twice that on the best of five tries."""
-    program = Path(sys.executable).with_name("srbench")
-    processor, wall = [], []
-    for _ in range(6):
-        start = time.perf_counter()
-        child = subprocess.Popen([program, "--help"], cwd=tmp_path, stdout=subprocess.PIPE)
-        assert child.stdout is not None
-        shown = child.stdout.read().decode()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        child.stdout.close()
-        wall.append(time.perf_counter() - start)
-        processor.append(usage.ru_utime + usage.ru_stime)
-        assert child.returncode == 0
-        assert "run" in shown
-    assert min(processor[1:]) < 0.3, processor  # the first may have to compile; load only adds
-    assert min(wall[1:]) < 0.6, wall
+    """In 0.3 s of processor time. The clock on the wall counts other programs too, so it is held
+    against a Python that does nothing, timed in turn: 0.03 s where the help takes 0.2 s."""
+    full = [str(Path(sys.executable).with_name("srbench")), "--help"]
+    bare = [sys.executable, "-c", "pass"]
+    _timed(full, tmp_path)  # the first try may have to compile
+    tries = [(_timed(full, tmp_path), _timed(bare, tmp_path)) for _ in range(5)]
+    assert min(processor for (_, processor), _ in tries) < 0.3, tries
+    assert min(wall for (wall, _), _ in tries) < 20 * min(wall for _, (wall, _) in tries), tries
+
+
+def _timed(command: list[str], cwd: Path) -> tuple[float, float]:
+    """Seconds on the wall and of the processor."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - start
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    return wall, usage.ru_utime + usage.ru_stime
 
 
 def test_each_requirement_is_pinned() -> None:
