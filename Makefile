@@ -10,7 +10,7 @@ STAMPS := $(VENV)/.srbench
 SET_UP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types bench figures clean distclean
+.PHONY: help install demo test lint format types bench clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,9 +41,6 @@ types: $(STAMPS)-dev ## types, strictly
 
 bench: $(STAMPS)-run ## speed against peers, on this machine
 	$(BIN)/python benchmarks/speed.py
-
-figures: $(STAMPS)-run ## the figures of results/, drawn anew
-	$(BIN)/srbench figures --results results
 
 clean: ## removes what was built and cached, keeps the environment
 	rm -rf build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
