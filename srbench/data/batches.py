@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srbench.errors import SrbenchError
 from srbench.models.base import Batch
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class TrainingBatches:
     A batch has at most `tokens` positions, pads included, and at most `users` rows (None: any
     number). Rows of a batch have similar lengths. The order depends on (seed, epoch) alone, so that
     a resumed training sees what an uninterrupted one sees.
+
+    Raises SrbenchError if no user has a target.
     """
 
     def __init__(
@@ -119,6 +122,11 @@ class TrainingBatches:
             self.starts, self.lengths, self.owners = _prefixes(starts, ends, length)
             self.first = self.lengths - 1
             self.counts = np.ones_like(self.lengths)
+        if len(self.starts) == 0:
+            raise SrbenchError(
+                f"No user of {dataset.name} has two events to train on: the split {split.name} "
+                "takes the others for validation and test; a dataset with longer sequences is needed."
+            )
 
     @property
     def targets_per_epoch(self) -> int:
