@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import warnings
 from collections.abc import Sequence
 
 import typer
 
 from srbench.cli import data, demo, doctor, models, run
-from srbench.cli.console import examples, say
+from srbench.cli.console import INTERRUPTED, examples, say
 from srbench.errors import SrbenchError
-
-INTERRUPTED = 130
 
 EXAMPLES = (
     "srbench run --model glintru --dataset ml-1m",
@@ -72,12 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SrbenchError as error:
         say(f"srbench: {error}")
         return error.exit_code
-    except typer.Abort:  # Ctrl-C where nothing is lost
-        say("srbench: stopped.")
+    except typer.Abort:  # how older versions of Typer report Ctrl-C
         return INTERRUPTED
-    except BrokenPipeError:  # `srbench data list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise

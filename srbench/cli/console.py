@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+INTERRUPTED = 130  # the exit code after Ctrl-C
+
+
 def say(sentence: str) -> None:
     """One line to standard error, never wrapped: it may be read by a program."""
     typer.echo(sentence, err=True)
@@ -45,7 +48,9 @@ def simple_table(*, header: bool = True) -> Table:
     from rich.table import Table
 
     look = box.SIMPLE_HEAD if header else None
-    return Table(box=look, show_header=header, show_edge=False, padding=(0, 1, 0, 0))
+    return Table(
+        box=look, show_header=header, show_edge=False, padding=(0, 1 if header else 2, 0, 0)
+    )
 
 
 def examples(commands: Sequence[str]) -> str:

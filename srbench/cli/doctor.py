@@ -130,7 +130,7 @@ def _governor() -> Finding:
 
 
 def _memory() -> Iterator[Finding]:
-    from srbench.cli.units import data_size
+    from srbench.report.units import data_size
 
     found = re.search(r"MemAvailable:\s*(\d+) kB", _read("/proc/meminfo"))
     if found is None:
@@ -200,26 +200,26 @@ def _data() -> Iterator[Finding]:
     from srbench.data.folders import cache_folder, search_folders
     from srbench.data.locate import find_local, imported
 
+    folder = os.environ.get("SRBENCH_DATA")
     try:
         search_folders()
     except SrbenchError as error:
         yield Finding("data", str(error), "No dataset can be read.", "", "bad")
-        return
-    here = [name for name in NAMES if find_local(name)]
-    folder = os.environ.get("SRBENCH_DATA")
-    yield Finding(
-        "data",
-        f"SRBENCH_DATA={folder}" if folder else "SRBENCH_DATA is not set",
-        f"Here: {', '.join((*here, *imported(), 'synthetic'))}.",
-        "Others are downloaded at first use." if folder else "Others are downloaded to the cache.",
-    )
+    else:
+        here = [name for name in NAMES if find_local(name)]
+        yield Finding(
+            "data",
+            f"SRBENCH_DATA={folder}" if folder else "SRBENCH_DATA is not set",
+            f"Here: {', '.join((*here, *imported(), 'synthetic'))}.",
+            "Others are downloaded to the cache at first use.",
+        )
     yield _cache(cache_folder())
 
 
 def _cache(cache: Path) -> Finding:
     import shutil
 
-    from srbench.cli.units import data_size
+    from srbench.report.units import data_size
 
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
     if not os.access(there, os.W_OK):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from srbench.cli.units import count, duration, scaled
 from srbench.experiment.listener import Listener
+from srbench.report.units import count, duration, scaled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +39,7 @@ class PlainListener(Listener):
         self.select_by = select_by
         self.verbose = verbose
         self.epochs = 0
+        self.told = ""
 
     def say(self, sentence: str, style: str | None = None) -> None:
         self.console.print(sentence, style=style, soft_wrap=not self.console.is_terminal)
@@ -46,6 +47,11 @@ class PlainListener(Listener):
     def phase(self, name: str) -> None:
         if self.verbose:
             self.say(f"{name} ...")
+
+    def progress(self, what: str, done: int, total: int | None) -> None:
+        if what != self.told:
+            self.told = what
+            self.say(f"{what.partition(' (')[0]} ...")
 
     def dataset_ready(self, dataset: Dataset, summary: DataUsed) -> None:
         self.say(
@@ -88,13 +94,13 @@ class PlainListener(Listener):
         return found[0] if found else None
 
     def line(self, row: Epoch, best: bool) -> str:
-        """`epoch 3/200  loss 6.1234  ndcg@10 0.1423*  18.2 k targets/s  5.1 s`"""
+        """`epoch 3/200  loss 6.1234  ndcg@10 0.1423*  18,201 targets/s  5.1 s`; * is the best."""
         loss = "not finite" if row.loss is None else f"{row.loss:.4f}"
         parts = [f"epoch {row.epoch}/{self.epochs}", f"loss {loss}"]
         value = self.validation(row)
         if value is not None:
             parts.append(f"{self.select_by.split('|')[0]} {value:.4f}{'*' if best else ' '}")
-        parts += [scaled(row.targets_per_second, "targets/s"), duration(row.seconds)]
+        parts += [f"{count(row.targets_per_second)} targets/s", duration(row.seconds)]
         return "  ".join(parts)
 
 

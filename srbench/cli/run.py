@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srbench.cli import complete
-from srbench.cli.console import err, out, put_json, put_text, say
+from srbench.cli import complete, options
+from srbench.cli.console import INTERRUPTED, err, out, put_json, put_text, say
 from srbench.errors import RunFailed, SrbenchError
 
 if TYPE_CHECKING:
     from srbench.config import Resolved
 
-INTERRUPTED = 130
 SETTINGS, OUTPUT = "Settings", "Output"
 
 EXAMPLES = (
@@ -98,24 +97,14 @@ def run(
             rich_help_panel=SETTINGS,
         ),
     ] = False,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where datasets lie. Default: $SRBENCH_DATA, then the cache.", metavar="DIR"
-        ),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(help="The columns of a file of interactions.", metavar="USER,ITEM,TIME"),
-    ] = None,
+    data_dir: options.DataDir = None,
+    columns: options.Columns = None,
     results: Annotated[
         Path, typer.Option(help="Where the record is written.", metavar="DIR")
     ] = Path("results"),
     fresh: Annotated[
         bool,
-        typer.Option(
-            "--fresh", help="Forget a finished or interrupted run; start again.", metavar=""
-        ),
+        typer.Option("--fresh", help="Forget an interrupted run; start again.", metavar=""),
     ] = False,
     json: Annotated[
         bool,
@@ -142,7 +131,7 @@ def run(
     """Train, rank and measure one model on one dataset, and write the record.
 
     A run that was interrupted goes on where it stopped when the same command
-    is given again; a run that is finished is shown from its record.
+    is given again.
     """
     from srbench.config import resolve
 
@@ -192,9 +181,9 @@ def _run(
     verbose: bool,
 ) -> None:
     from srbench.cli import progress
-    from srbench.cli.show import show_record
     from srbench.experiment import cell
     from srbench.record.store import Store
+    from srbench.report.tables import result
 
     select_by = resolved.settings.evaluate.select_by
     listener = progress.listener(err(), select_by=select_by, quiet=quiet, verbose=verbose)
@@ -214,7 +203,9 @@ def _run(
     if json:
         put_text(record.to_json())
     if not quiet:
-        show_record(record, Store(results).path(record), err() if json else out())
+        console = err() if json else out()
+        console.print(result(record, console.width))
+        console.print(f"\nrecord: {Store(results).path(record)}", soft_wrap=True)
     if record.status == "interrupted":
         say(_how_to_go_on())
         raise typer.Exit(INTERRUPTED)

@@ -152,8 +152,8 @@ class Cell:
                 "The memory was not enough; lower train.batch_tokens, evaluate.batch_tokens or "
                 f"data.length ({str(error).splitlines()[0]})"
             )
-        record = self.record(status, reason)
-        self.store.write(record, ranks=self.ranks())
+        written = self.store.write(self.record(status, reason), ranks=self.ranks())
+        record = self.store.read(written)  # as it is published: without paths, with its arrays
         if status == "ok":
             self.checkpoint.remove()
         self.listener.finished(record)
