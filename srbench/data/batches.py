@@ -124,8 +124,8 @@ class TrainingBatches:
             self.counts = np.ones_like(self.lengths)
         if len(self.starts) == 0:
             raise SrbenchError(
-                f"No user of {dataset.name} has two events to train on: the split {split.name} "
-                "takes the others for validation and test; a dataset with longer sequences is needed."
+                f"No user of {dataset.name} has two events to train on, because the split "
+                f"{split.name} takes the rest; use a dataset with longer sequences."
             )
 
     @property

@@ -1,0 +1,301 @@
+"""Whole runs on small synthetic data: the record, resuming, failing and stopping."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from srbench.config import resolve
+from srbench.errors import SrbenchError
+from srbench.experiment import cell
+from srbench.experiment.listener import Listener
+from srbench.record.schema import Record
+from srbench.record.store import Store
+
+DATA = "synthetic:users=120,items=40,seed=3"
+SMALL = {
+    "gru4rec": {"model.width": 8, "model.hidden": 8},
+    "sasrec": {"model.width": 8, "model.heads": 2, "model.inner": 16, "model.dropout": 0.1},
+    "glintru": {"model.width": 8, "model.heads": 2},
+    "glintru-official": {"model.width": 8, "model.heads": 2, "train.prefixes_per_user": 1},
+    "pop": {},
+}
+
+
+def run(
+    folder: Path,
+    model: str = "gru4rec",
+    dataset: str = DATA,
+    listener: Listener | None = None,
+    **flags: Any,
+) -> Record:
+    small = SMALL[model] | {"data.length": 10, "train.epochs": 4, "train.lr": 0.01}
+    given = {name.replace("__", "."): value for name, value in flags.items()}
+    return cell.run(resolve(model, dataset, flags=small | given), results=folder, listener=listener)
+
+
+def ranks(folder: Path, record: Record) -> dict[str, Any]:
+    return {n: a for n, a in Store(folder).arrays(record).items() if n.startswith("ranks/")}
+
+
+def assert_same_ranks(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one.keys() == other.keys() and len(one) == 5  # four protocols and the users
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+class StopIn(Listener):
+    """Presses Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def step(self, epoch: int, done_targets: int, targets: int, loss: float | None) -> None:
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_every_model_runs_from_data_to_record(tmp_path: Path, model: str) -> None:
+    record = run(tmp_path, model)
+    assert record.status == "ok" and record.reason is None
+    assert len(record.test) == 4 * 3 * 5  # protocols, metrics, cut-offs
+    assert set(record.validation) == set(record.test)
+    assert all(0 <= value <= 1 for value in record.test.values())
+    assert record.data.oracle is not None
+    signature = "ndcg@10|full|seen:drop|ties:half|loo|v1"
+    assert record.test[signature] < record.data.oracle[signature]
+    assert Store(tmp_path).records() == [
+        record.model_copy(update={"arrays": record_arrays(tmp_path)})
+    ]
+    stored = ranks(tmp_path, record_of(tmp_path))
+    recomputed = np.where(stored["ranks/full|seen:drop"] <= 10, 1, 0).mean()
+    assert record.test["hr@10|full|seen:drop|ties:half|loo|v1"] == pytest.approx(recomputed)
+    assert not list(tmp_path.glob("**/*.safetensors"))
+    for name in ("time.epoch", "time.evaluate", "flops.request", "memory.process.peak"):
+        assert (record.measured(name) or 0) > 0, name
+
+
+def record_of(folder: Path) -> Record:
+    (record,) = Store(folder).records()
+    return record
+
+
+def record_arrays(folder: Path) -> Any:
+    return record_of(folder).arrays
+
+
+def test_learning_beats_popularity(tmp_path: Path) -> None:
+    data = "synthetic:users=400,items=60,seed=3"
+    signature = "ndcg@10|full|seen:drop|ties:half|loo|v1"
+    pop = run(tmp_path, "pop", data).test[signature]
+    gru = run(tmp_path, "gru4rec", data, train__epochs=15, model__width=16, model__hidden=32)
+    assert gru.test[signature] > 1.1 * pop
+    assert gru.training is not None
+    assert gru.training.curve[-1].loss < gru.training.curve[0].loss
+
+
+@pytest.mark.parametrize("model", ["gru4rec", "sasrec", "glintru"])
+def test_the_same_run_twice_gives_the_same_ranks(tmp_path: Path, model: str) -> None:
+    first, second = (run(tmp_path / name, model) for name in ("a", "b"))
+    assert first.key == second.key
+    assert_same_ranks(
+        ranks(tmp_path / "a", record_of(tmp_path / "a")),
+        ranks(tmp_path / "b", record_of(tmp_path / "b")),
+    )
+    other = run(tmp_path / "c", model, seed=1)
+    assert other.key != first.key
+    assert other.test != first.test
+
+
+@pytest.mark.parametrize("model", ["gru4rec", "sasrec", "glintru"])
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, model: str) -> None:
+    whole = run(tmp_path / "whole", model)
+    broken = run(tmp_path / "broken", model, listener=StopIn(3))
+    assert broken.status == "interrupted"
+    assert broken.training is not None and broken.training.epochs == 2
+    assert list((tmp_path / "broken").glob("*/*.failed.json"))
+    resumed = run(tmp_path / "broken", model)
+    assert resumed.status == "ok" and resumed.key == whole.key
+    assert resumed.training is not None and resumed.training.resumed_from == [2]
+    assert not list((tmp_path / "broken").glob("*/*.failed.json"))
+    assert_same_ranks(
+        ranks(tmp_path / "whole", record_of(tmp_path / "whole")),
+        ranks(tmp_path / "broken", record_of(tmp_path / "broken")),
+    )
+    assert whole.training is not None
+    losses = [[row.loss for row in record.training.curve] for record in (whole, resumed)]
+    assert losses[0] == losses[1]
+
+
+def test_fresh_forgets_the_checkpoint(tmp_path: Path) -> None:
+    run(tmp_path, listener=StopIn(3))
+    record = cell.run(
+        resolve(
+            "gru4rec",
+            DATA,
+            flags=SMALL["gru4rec"] | {"data.length": 10, "train.epochs": 4, "train.lr": 0.01},
+        ),
+        results=tmp_path,
+        fresh=True,
+    )
+    assert record.training is not None and record.training.resumed_from == []
+
+
+def test_killed_and_resumed_is_uninterrupted(tmp_path: Path) -> None:
+    words = ["--model", "gru4rec", "--dataset", DATA, "--epochs", "6", "--length", "10"]
+    words += ["--set", "model.width=8", "--set", "model.hidden=8", "--set", "train.batch_tokens=40"]
+    command = [sys.executable, "-m", "srbench", "run", *words]
+    killed = subprocess.Popen([*command, "--results", str(tmp_path / "killed"), "--quiet"])
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("killed/.checkpoints/*.safetensors")):
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not list(tmp_path.glob("killed/*/*.json"))
+    documents = []
+    for folder in ("killed", "whole"):
+        done = subprocess.run(
+            [*command, "--results", str(tmp_path / folder), "--json"],
+            capture_output=True,
+            check=True,
+            env={**os.environ},
+        )
+        documents.append(json.loads(done.stdout))
+    assert documents[0]["training"]["resumed_from"] != []
+    assert documents[1]["training"]["resumed_from"] == []
+    assert documents[0]["test"] == documents[1]["test"]
+    assert_same_ranks(
+        ranks(tmp_path / "killed", record_of(tmp_path / "killed")),
+        ranks(tmp_path / "whole", record_of(tmp_path / "whole")),
+    )
+
+
+def test_a_damaged_checkpoint_is_refused_and_kept(tmp_path: Path) -> None:
+    run(tmp_path, listener=StopIn(3))
+    (checkpoint,) = tmp_path.glob(".checkpoints/*")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
+    with pytest.raises(SrbenchError, match="--fresh"):
+        run(tmp_path)
+    assert checkpoint.exists()
+
+
+def test_a_loss_that_turns_nan_is_a_failed_run_with_advice(tmp_path: Path) -> None:
+    record = run(tmp_path, train__lr=1e30, train__batch_tokens=50)
+    assert record.status == "failed"
+    assert record.reason is not None
+    assert "not finite" in record.reason and "train.lr" in record.reason
+    assert record.test == {}
+
+
+def test_a_failure_never_replaces_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = run(tmp_path)
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("srbench.experiment.cell.evaluate", interrupted)
+    assert run(tmp_path).status == "interrupted"
+    assert record_of(tmp_path).test == good.test
+
+
+def test_no_memory_is_a_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("srbench.train.loop.cross_entropy", no_memory)
+    record = run(tmp_path)
+    assert record.status == "out of memory"
+    assert record.reason is not None and "train.batch_tokens" in record.reason
+
+
+def test_another_error_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(*_: object, **__: object) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("srbench.train.loop.cross_entropy", fault)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        run(tmp_path)
+
+
+def test_two_of_the_same_run_at_once(tmp_path: Path) -> None:
+    class Second(Listener):
+        said = ""
+
+        def epoch_begins(self, epoch: int, epochs: int, targets: int) -> None:
+            if epoch == 1:
+                with pytest.raises(SrbenchError) as error:
+                    run(tmp_path)
+                Second.said = str(error.value)
+
+    assert run(tmp_path, listener=Second()).status == "ok"
+    assert "is running this very run" in Second.said
+
+
+def test_a_read_only_results_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SrbenchError, match="file"):
+        run(tmp_path / "file" / "results")
+
+
+def test_no_gpu_is_one_sentence(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(SrbenchError, match="no CUDA device"):
+        run(tmp_path, device="cuda")
+
+
+def test_all_positions_asked_of_a_model_that_cannot(tmp_path: Path) -> None:
+    with pytest.raises(SrbenchError, match=r"train\.supervision=last"):
+        run(tmp_path, "glintru-official", train__supervision="all", train__prefixes_per_user=None)
+
+
+def test_early_stopping_keeps_the_best_epoch(tmp_path: Path) -> None:
+    record = run(tmp_path, train__lr=0.3, train__epochs=60, train__patience=2)
+    training = record.training
+    assert training is not None and training.best_epoch is not None
+    assert training.epochs == training.best_epoch + 2 < 60
+    assert training.stopped_because == "no gain on validation in 2 validations"
+    selected = "ndcg@10|full|seen:drop|ties:half|loo|v1"
+    values = [row.validation[selected] for row in training.curve if row.validation]
+    assert max(values) == values[training.best_epoch - 1]
+    assert record.validation[selected] == values[training.best_epoch - 1]
+
+
+def test_the_rate_falls_to_nothing(tmp_path: Path) -> None:
+    plain, falling = run(tmp_path), run(tmp_path, train__schedule="linear")
+    assert plain.key != falling.key
+    assert plain.training is not None and falling.training is not None
+    assert plain.training.curve[0].loss != falling.training.curve[0].loss
+
+
+def test_the_command_makes_the_record_again(tmp_path: Path) -> None:
+    record = run(tmp_path, seed=5)
+    words = record.command.split()
+    assert words[:2] == ["srbench", "run"]
+    overrides = [words[i + 1].strip("'") for i, w in enumerate(words) if w == "--set"]
+    again = resolve("gru4rec", DATA, overrides=overrides, flags={"seed": 5})
+    assert cell.run(again, results=tmp_path / "again").key == record.key
+
+
+def test_supervision_on_prefixes_is_the_same_model(tmp_path: Path) -> None:
+    record = run(tmp_path, train__supervision="last", train__epochs=1)
+    assert record.training is not None
+    assert record.training.supervision == "last"
+    assert record.training.targets_per_epoch == record.data.train_targets
+
+
+def test_half_precision_and_clipping_train(tmp_path: Path) -> None:
+    for model in ("gru4rec", "sasrec", "glintru"):
+        record = run(tmp_path, model, train__precision="bf16", train__clip_norm=1.0)
+        assert record.status == "ok"
