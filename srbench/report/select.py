@@ -72,27 +72,24 @@ def signature_tail(metrics: Metrics) -> str | None:
     return tails.pop() if tails else None
 
 
-def labels(records: Sequence[Record]) -> list[str]:
+def labels(records: Sequence[Record], *, seeds: bool = True) -> list[str]:
     """A name for each record: the model, and the settings in which runs of one model differ.
 
-    `["sasrec", "glintru kernel=3", "glintru kernel=5"]`; the seed is a setting among them.
+    `["sasrec", "glintru kernel=3", "glintru kernel=5"]`. The seed is a setting among them, unless
+    `seeds` is False: then runs that differ in the seed alone have one name.
     """
     rows = [row(record) for record in records]
     names = []
-    for record, own in zip(records, rows, strict=True):
-        same = [other for other in rows if other["model"] == record.model.name]
-        settings = [name for name in own if name == "seed" or _is_setting(name)]
+    for own in rows:
+        same = [other for other in rows if other["model"] == own["model"]]
         differing = [
             f"{name.removeprefix('model.').removeprefix('train.')}={own[name]}"
-            for name in settings
+            for name in own
+            if (name == "seed" and seeds) or name.startswith(("model.", "data.", "train."))
             if any(other.get(name) != own[name] for other in same)
         ]
-        names.append(" ".join([record.model.name, *differing]))
+        names.append(" ".join([str(own["model"]), *differing]))
     return names
-
-
-def _is_setting(column: str) -> bool:
-    return column.startswith(("model.", "data.", "train."))
 
 
 def _where(record: Record) -> tuple[str, str, str]:

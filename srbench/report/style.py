@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from srbench.record.files import write_bytes_atomically
@@ -20,29 +21,40 @@ PAGE = 7.0  # and both
 
 @dataclass(frozen=True)
 class Look:
-    """How one model is drawn in every figure: colour, dashes and marker tell it apart in grey."""
+    """How one model is drawn in every figure; the marker tells it apart in grey."""
 
     colour: str
-    dashes: str | tuple[float, tuple[float, ...]]
     marker: str
 
 
 # Okabe and Ito's colours, safe for colour-blind readers, without the yellow that paper swallows.
 LOOKS = (
-    Look("#0072B2", "-", "o"),
-    Look("#D55E00", (0, (5, 1.5)), "s"),
-    Look("#009E73", (0, (3, 1, 1, 1)), "D"),
-    Look("#CC79A7", (0, (1.5, 1)), "^"),
-    Look("#56B4E9", (0, (7, 2)), "v"),
-    Look("#E69F00", (0, (4, 1, 1, 1, 1, 1)), "P"),
-    Look("#5B5B5B", (0, (1, 2)), "X"),
+    Look("#0072B2", "o"),
+    Look("#D55E00", "s"),
+    Look("#009E73", "D"),
+    Look("#CC79A7", "^"),
+    Look("#56B4E9", "v"),
+    Look("#E69F00", "P"),
+    Look("#5B5B5B", "X"),
 )
+OWN = {"glintru": LOOKS[0], "sasrec": LOOKS[1], "gru4rec": LOOKS[2], "pop": LOOKS[6]}
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """A look for each distinct name, in order; after seven they come round again."""
+    """A look for each distinct name: of a model, or of one and its settings ("glintru kernel=5").
+
+    The models of OWN look the same in every figure. Others, and further settings of one model, take
+    what is free, in order; when nothing is, they come round again.
+    """
     distinct = list(dict.fromkeys(names))
-    return {name: LOOKS[place % len(LOOKS)] for place, name in enumerate(distinct)}
+    chosen: dict[str, Look] = {}
+    for name in distinct:
+        own = OWN.get(name.split(" ", 1)[0])
+        if own is not None and own not in chosen.values():
+            chosen[name] = own
+    free = [look for look in LOOKS if look not in chosen.values()] or list(LOOKS)
+    others = [name for name in distinct if name not in chosen]
+    return chosen | {name: free[place % len(free)] for place, name in enumerate(others)}
 
 
 @contextmanager
@@ -50,7 +62,7 @@ def house_style() -> Iterator[None]:
     """The style of every figure, whatever the caller's own settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.style.use(STYLE)
+        style.use(STYLE)
         yield
 
 

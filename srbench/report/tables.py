@@ -43,7 +43,7 @@ def result(record: Record, width: int = 80) -> RenderableType:
     if group.tail is not None:
         parts += [
             _protocols(group, record, width),
-            Text(f"test, METRIC|PROTOCOL|{group.tail}; data {group.fingerprint}", style="dim"),
+            Text(f"METRIC|PROTOCOL|{group.tail} on test; data {group.fingerprint}", style="dim"),
             Text(),
         ]
     parts.append(_costs(record))
@@ -212,7 +212,7 @@ def _compared(group: Comparable, width: int) -> list[RenderableType]:
         name if record.status == "ok" else f"{name} *"
         for name, record in zip(labels(records), records, strict=True)
     ]
-    first = min(max(map(len, names)), LONGEST_LABEL)
+    first = min(max(map(len, ["model", *names])), LONGEST_LABEL)
     columns = _fitting(group, records, width - first - BETWEEN)
     table = _table()
     table.add_column("model", width=first, overflow="fold")
@@ -223,7 +223,7 @@ def _compared(group: Comparable, width: int) -> list[RenderableType]:
         table.add_row(
             name,
             *(
-                Text(column.cell(group, record), style=styles[place])
+                Text.assemble((column.cell(group, record), styles[place]))
                 for column, styles in zip(columns, marks, strict=True)
             ),
         )
@@ -269,9 +269,9 @@ def _notes(group: Comparable, columns: Sequence[_Column]) -> list[str]:
     notes = []
     if group.tail is not None:
         headings = {column.heading.partition("\n")[2] for column in columns}
-        shown = [f"{short} {p}" for p, short in SHORT.items() if short in headings]
+        shown = [f"{short}: {p}" for p, short in SHORT.items() if short in headings]
         notes = [
-            f"test, METRIC|PROTOCOL|{group.tail} with PROTOCOL {', '.join(shown)};"
+            f"METRIC|PROTOCOL|{group.tail} on test; {', '.join(shown)};"
             " best bold, second underlined"
         ]
     machines = sorted({machine(record.environment) for record in group.records})
@@ -293,4 +293,6 @@ def _number(value: float | None) -> str:
 
 
 def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, BETWEEN - 1, 0, 0))
+    return Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, BETWEEN - 1, 0, 0)
+    )
