@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ def prepare(name: str, interactions: Interactions, settings: PrepareSettings) ->
     Errors: an unknown policy, no user left.
     """
     steps = [_step("read", interactions.users, interactions.items)]
-    order = np.lexsort(_sort_keys(interactions, settings.time_ties))
+    order = _time_order(interactions, settings.time_ties)
     users, items = interactions.users[order], interactions.items[order]
     times = None if interactions.times is None else interactions.times[order]
     del order
@@ -105,23 +105,40 @@ def _distinct(codes: NDArray[np.int32]) -> int:
     return int(np.count_nonzero(np.bincount(codes))) if len(codes) else 0
 
 
-def _sort_keys(interactions: Interactions, time_ties: str) -> tuple[NDArray[np.generic], ...]:
-    """Keys for `np.lexsort`, least important first; it is stable, so rows break what is left."""
+def _time_order(interactions: Interactions, time_ties: str) -> NDArray[np.int64]:
+    """Rows by user, then time; equal times by the rule `time_ties`."""
     kind, _, seed = time_ties.partition(":")
     if kind not in ("row", "item", "shuffle") or (kind == "shuffle") != seed.isdigit():
         raise SrbenchError(
             f"--time-ties {time_ties!r} is not a rule for equal times: it is row, item or "
             f"shuffle:SEED.{did_you_mean(kind, ['row', 'item', 'shuffle'])}"
         )
-    if interactions.times is None:
-        return (interactions.users,)
+    users, times = interactions.users, interactions.times
+    if times is None:
+        return np.argsort(users, kind="stable")
+    key = _by_user_and_time(users, times)
+    if kind == "row":
+        return _stable(key)
+    # Sorting is stable: rows brought into the order of the rule keep it where times are equal.
     if kind == "item":
-        ranks = _ranks(interactions.item_ids)[interactions.items]
-        return (ranks, interactions.times, interactions.users)
-    if kind == "shuffle":
-        luck = np.random.default_rng(int(seed)).permutation(len(interactions))
-        return (luck, interactions.times, interactions.users)
-    return (interactions.times, interactions.users)
+        before = np.argsort(_ranks(interactions.item_ids)[interactions.items], kind="stable")
+    else:
+        before = np.random.default_rng(int(seed)).permutation(len(users))
+    return before[_stable(tuple(part[before] for part in key))]
+
+
+def _by_user_and_time(users: NDArray[np.int32], times: Times) -> tuple[NDArray[Any], ...]:
+    """What to sort by, least important first: one number where it can hold both."""
+    if times.dtype.kind == "i":
+        first, last = int(times.min()), int(times.max())
+        bits = (last - first).bit_length()
+        if bits + int(users.max()).bit_length() <= 63:
+            return ((users.astype(np.int64) << bits) | (times - first),)
+    return (times, users)
+
+
+def _stable(key: tuple[NDArray[Any], ...]) -> NDArray[np.int64]:
+    return np.argsort(key[0], kind="stable") if len(key) == 1 else np.lexsort(key)
 
 
 def _ranks(ids: NDArray[np.object_]) -> NDArray[np.int32]:
