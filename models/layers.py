@@ -132,14 +132,14 @@ class GRU(nn.GRU):
         """States h_LBD of one layer and a_LBG = h[t-1] W_hh', the recurrent part of the gates."""
         w_in, w_GD = self.weights(layer)
         if h_BD is None:
-            h_BD = x_LBD.new_zeros(x_LBD.shape[1], self.hidden_size)
+            h_BD = w_GD.new_zeros(x_LBD.shape[1], self.hidden_size)
         if x_LBD.is_cuda:
             h_LBD, _ = torch._VF.gru(
                 x_LBD, h_BD[None], (w_in, w_GD), False, 1, 0.0, self.training, False, False
             )
             a_LBG = torch.cat([h_BD[None], h_LBD[:-1]]) @ w_GD.t()
             return h_LBD, a_LBG
-        return _GRUScan.apply(x_LBD @ w_in.t(), w_GD, h_BD)
+        return _GRUScan.apply((x_LBD @ w_in.t()).to(w_GD.dtype), w_GD, h_BD)
 
     def forward(self, x_LBD: Tensor) -> Tensor:  # type: ignore[override]
         """States of the top layer, h_LBD."""
@@ -153,7 +153,8 @@ class GRU(nn.GRU):
         Leading dimensions are free. `a_BG` is h U' where the caller has it already.
         """
         w_in, w_GD = self.weights(layer)
-        g_BG, a_BG = x_BD @ w_in.t(), h_BD @ w_GD.t() if a_BG is None else a_BG
+        a_BG = h_BD @ w_GD.t() if a_BG is None else a_BG
+        g_BG, a_BG = (x_BD @ w_in.t()).to(h_BD.dtype), a_BG.to(h_BD.dtype)
         width = self.hidden_size
         r_BD, z_BD = (g_BG[..., : 2 * width] + a_BG[..., : 2 * width]).sigmoid().chunk(2, dim=-1)
         n_BD = torch.addcmul(g_BG[..., 2 * width :], r_BD, a_BG[..., 2 * width :]).tanh()
