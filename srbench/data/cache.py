@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srbench.data.atomic import atomic
 from srbench.data.dataset import Dataset, Step
 from srbench.data.folders import cache_folder
+from srbench.errors import SrbenchError
+from srbench.record.files import open_atomically
 
 # Raised whenever reading or preparing gives something else for the same file and settings.
 VERSION = 1
@@ -66,14 +67,13 @@ def read_cached(path: Path) -> Dataset | None:
 def write_cached(path: Path, dataset: Dataset) -> None:
     """Keep `dataset` at `path`; where that is impossible, warn and go on without."""
     try:
-        with atomic(path) as stream:
+        with open_atomically(path) as stream:
             for piece in _encode(dataset):
                 stream.write(piece)
-    except OSError as error:
+    except SrbenchError as error:
         warnings.warn(
-            f"{dataset.name} could not be kept in {path.parent} ({error.strerror or error}), so it "
-            "will be prepared anew each time: free some space, or set SRBENCH_CACHE to another "
-            "folder.",
+            f"{error} {dataset.name} will be prepared anew each time, unless SRBENCH_CACHE names "
+            "a folder that can be written to.",
             stacklevel=3,
         )
 

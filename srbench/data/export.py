@@ -10,9 +10,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from srbench.data.atomic import atomic
 from srbench.data.dataset import Dataset
 from srbench.errors import SrbenchError, did_you_mean
+from srbench.record.files import open_atomically
 
 Format = Literal["sasrec", "inter", "csv"]
 Ids = Literal["original", "dense"]
@@ -47,16 +47,11 @@ def export(dataset: Dataset, path: Path, format: Format = "sasrec", ids: Ids = "
     items = _labels(dataset.item_ids, format, ids)
     times = None if format == "sasrec" else dataset.times
     header = _HEADERS[format][: 2 if times is None else 3]
-    try:
-        with atomic(path) as stream:
-            if header:
-                stream.write((_SEPARATORS[format].join(header) + "\n").encode())
-            for piece in _pieces(dataset, users, items, times, _SEPARATORS[format]):
-                stream.write(piece.encode())
-    except OSError as error:
-        raise SrbenchError(
-            f"{path} cannot be written ({error.strerror or error}): choose another folder."
-        ) from error
+    with open_atomically(path) as stream:
+        if header:
+            stream.write((_SEPARATORS[format].join(header) + "\n").encode())
+        for piece in _pieces(dataset, users, items, times, _SEPARATORS[format]):
+            stream.write(piece.encode())
 
 
 def _labels(originals: NDArray[np.str_], format: Format, ids: Ids) -> NDArray[np.object_]:

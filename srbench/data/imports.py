@@ -7,12 +7,12 @@ import re
 import shutil
 from pathlib import Path
 
-from srbench.data.atomic import atomic
 from srbench.data.folders import data_folder
 from srbench.data.locate import SUFFIXES, columns_file, find_local
 from srbench.data.readers import Preview, preview
 from srbench.data.source import open_source
 from srbench.errors import SrbenchError
+from srbench.record.files import open_atomically, write_text_atomically
 
 
 def import_file(
@@ -35,21 +35,14 @@ def import_file(
     if taken is not None and not replace:
         raise SrbenchError(f"{name} is there already ({taken}): choose another name or --replace.")
     kept = data_folder() / name / (name + _suffix(path))
-    try:
-        with path.open("rb") as source, atomic(kept) as stream:
-            shutil.copyfileobj(source, stream, 1 << 20)
-        with atomic(columns_file(kept)) as stream:
-            stream.write(json.dumps({"columns": columns}).encode())
-        for suffix in SUFFIXES:
-            old = kept.with_name(name + suffix)
-            if old != kept:
-                old.unlink(missing_ok=True)
-                columns_file(old).unlink(missing_ok=True)
-    except OSError as error:
-        raise SrbenchError(
-            f"{kept} cannot be written ({error.strerror or error}): free some space, or set "
-            "SRBENCH_CACHE to another folder."
-        ) from error
+    with path.open("rb") as source, open_atomically(kept) as stream:
+        shutil.copyfileobj(source, stream, 1 << 20)
+    write_text_atomically(columns_file(kept), json.dumps({"columns": columns}))
+    for suffix in SUFFIXES:
+        old = kept.with_name(name + suffix)
+        if old != kept:
+            old.unlink(missing_ok=True)
+            columns_file(old).unlink(missing_ok=True)
     return first
 
 

@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from srbench.errors import SrbenchError
 
@@ -24,19 +26,20 @@ _CAUSES = {
 }
 
 
-def write_bytes_atomically(path: Path, data: bytes) -> None:
-    """Writes `data` to `path` so that a reader, and a crash, sees the old file or the new one.
+@contextlib.contextmanager
+def open_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to; a reader, and a crash, sees what stood at `path` before or all of it.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and take the name over.
-    Missing folders are made. Raises SrbenchError (full disk, read-only folder, ...); what stood
-    at `path` is then untouched and no temporary file is left.
+    The bytes go to a temporary file in the same folder, reach the disk, and take the name over
+    when the block ends. Missing folders are made. Raises SrbenchError (full disk, read-only
+    folder, ...); what stood at `path` is then untouched and no temporary file is left.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".{path.name[:80]}.{secrets.token_hex(6)}.tmp"
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -49,9 +52,26 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
+def write_bytes_atomically(path: Path, data: bytes) -> None:
+    """All of `data` or nothing: `open_atomically` for what is in memory."""
+    with open_atomically(path) as file:
+        file.write(data)
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """`write_bytes_atomically` of UTF-8 text."""
     write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def open_part(path: Path, *, go_on: bool) -> IO[bytes]:
+    """A file that grows over several tries, to be renamed once it is whole: `go_on` behind what
+    an earlier try left, or begin anew. Missing folders are made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab" if go_on else "wb")
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> SrbenchError:
