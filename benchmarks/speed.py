@@ -152,10 +152,28 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+def command(words: list[str]) -> str:
+    """The command of this run, without the folder it writes to: what is written is published."""
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if before != "--results" and not word.startswith("--results")
+    ]
+    return shlex.join(["python", "benchmarks/speed.py", *kept])
+
+
 def main() -> int:
     arguments = parse()
     rows = [row for row in ROWS if not arguments.only or row.name in arguments.only]
-    threads = arguments.threads or len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
+    threads = arguments.threads or cores
+    load = os.getloadavg()[0]
+    if load > 0.5 * cores:
+        print(
+            f"other programs are running (load {load:.1f} on {cores} cores): wait for them, or "
+            "the times will be too long and the ratios wrong",
+            file=sys.stderr,
+        )
     if arguments.peers and any(row.peers for row in rows):
         with contextlib.suppress(subprocess.CalledProcessError):  # told again where it is needed
             peers.interpreter()
@@ -169,7 +187,8 @@ def main() -> int:
         lines,
         probes,
         threads=threads,
-        command=shlex.join(["python", "benchmarks/speed.py", *sys.argv[1:]]),
+        load_before=load,
+        command=command(sys.argv[1:]),
     )
     table.show(document)
     results = arguments.results or (ROOT / "results" / "speed" if whole else None)
@@ -177,7 +196,7 @@ def main() -> int:
         print("not written: only part of the table was measured (--results DIR writes it)")
     else:
         table.write(document, results)
-        print(f"written to {results.name}/speed.json and {results.name}/speed.md")
+        print(f"written to {results / 'speed.json'} and speed.md")
     failed = [
         f"{line.name}, {number.who}: {number.reason}"
         for line in lines

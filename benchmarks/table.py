@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,18 @@ class Line:
 
 
 def document(
-    lines: list[Line], probes: list[dict[str, float]], *, threads: int, command: str
+    lines: list[Line],
+    probes: list[dict[str, float]],
+    *,
+    threads: int,
+    load_before: float,
+    command: str,
 ) -> dict[str, Any]:
     """Everything that was measured, and on what."""
-    machine = environment("cpu").model_dump(mode="json") | {"threads": threads}
+    machine = environment("cpu").model_dump(mode="json") | {
+        "threads": threads,
+        "load_before": load_before,
+    }
     return {
         "created": utc_now(),
         "command": command,
@@ -81,7 +90,7 @@ def document(
 
 
 def show(document: dict[str, Any]) -> None:
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     shown = Table(*HEADERS, title="Speed and memory")
     for column in shown.columns[1:4] + shown.columns[5:]:
         column.justify = "right"
@@ -143,7 +152,8 @@ def _notes(document: dict[str, Any]) -> list[str]:
     machine = document["machine"]
     notes.append(
         f"Machine: {machine['cpu'] or 'unknown CPU'}, {machine['threads']} threads, "
-        f"torch {machine['torch']}, fp32. Times are wall-clock medians."
+        f"torch {machine['torch']}, fp32; load {machine['load_before']:.1f} when it "
+        "began. Times are wall-clock medians."
     )
     for name, speed in document["gemm_gflops"].items():
         notes.append(

@@ -44,7 +44,7 @@ def test_the_ratio_is_the_peers_number_over_ours(benchmark_file: Load) -> None:
 def test_what_was_not_measured_is_no_number(benchmark_file: Load, tmp_path: Path) -> None:
     table = benchmark_file("table")
     lines = [line(table, [], [264.0]), line(table, [4.0], [])]
-    document = table.document(lines, [{"2x2x2": 80.0}], threads=1, command="python speed.py")
+    document = table.document(lines, [{"2x2x2": 80.0}], threads=1, load_before=0.25, command="x")
     assert [row["reached"] for row in document["rows"]] == [None, True]
     assert [row["peers"][0]["ratio"] for row in document["rows"]] == [None, None]
     table.write(document, tmp_path)
@@ -133,3 +133,10 @@ def test_the_peers_get_an_inter_file(
     assert len(lines) == 11
     (folder / "ml-100k.inter").write_text("\n".join(lines))
     assert bench.inter_file("ml-100k") == folder / "ml-100k.inter"
+
+
+def test_the_command_that_is_written_names_no_folder(benchmark_file: Load) -> None:
+    speed = benchmark_file("speed")
+    words = ["--only", "help", "--results", "/somewhere/of mine", "--quick"]
+    assert speed.command(words) == "python benchmarks/speed.py --only help --quick"
+    assert speed.command(["--results=/mine"]) == "python benchmarks/speed.py"
