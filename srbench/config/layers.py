@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -21,6 +21,9 @@ from pydantic.fields import FieldInfo
 from srbench.config.sentences import nearest, shown, validated
 from srbench.config.settings import SECTIONS, TOP, DataSettings, RunSettings
 from srbench.errors import SrbenchError
+
+if TYPE_CHECKING:
+    from srbench.models.base import Settings
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Resolved:
     """
 
     settings: RunSettings
-    model_settings: BaseModel
+    model_settings: Settings
     origins: dict[str, str]
 
     def rows(self) -> list[Setting]:
