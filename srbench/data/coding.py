@@ -35,7 +35,12 @@ class Coder:
         """
         import pandas as pd
 
-        codes, unique = pd.factorize(column)
+        try:
+            codes, unique = pd.factorize(column)
+        except TypeError as error:
+            raise SrbenchError(
+                f"{self.label} has lists where the {self.what} should be: name another column."
+            ) from error
         empty = [code for code, value in enumerate(unique) if value in MISSING]
         missing = np.flatnonzero((codes < 0) | np.isin(codes, empty))
         if len(missing):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from srbench.data.source import Source
+from srbench.data.source import HEAD_BYTES, Source
 from srbench.errors import SrbenchError, did_you_mean
 
 _USER_NAMES = (
@@ -24,6 +24,10 @@ _SEPARATORS = ("\t", ",", ";", "|", " ")
 _EXAMPLE = "--columns user,item,time"
 # Unix seconds since 1990: tells the time column of a file without a header from a rating.
 _OLDEST_TIME = 631_152_000
+_LINES = 200  # looked at
+# Amazon's ratings of 2014 are user,item,rating,time; those of 2018 are item,user,rating,time.
+_AMAZON_USER = re.compile(r"A[A-Z0-9]{10,}")
+_AMAZON_ITEM = re.compile(r"[A-Z0-9]{10}")
 
 
 @dataclass(frozen=True)
@@ -66,30 +70,31 @@ def detect(source: Source, columns: str | None = None) -> Layout:
         return _guessed(source, lines, "\t", "RecBole .inter")
     if "::" in lines[0]:
         return _movielens_dat(source, lines)
-    separator = _sniff(lines)
-    if separator is None:
+    for separator in _SEPARATORS:
+        if _has_names(_fields(lines[0], separator)):
+            name = {",": "CSV", "\t": "TSV"}.get(separator, f"text separated by {separator!r}")
+            return _guessed(source, lines, separator, f"{name} with named columns")
+    even = _sniff(lines)
+    if even is None:
         raise _unknown(source)
-    rows = [_fields(line, separator) for line in lines]
-    if not all(_numeric(field) for field in rows[0]) and _has_names(rows[0]):
-        name = {",": "CSV", "\t": "TSV"}.get(separator, f"text separated by {separator!r}")
-        return _guessed(source, lines, separator, f"{name} with named columns")
-    return _without_header(source, rows, separator)
+    return _without_header(source, [_fields(line, even) for line in lines], even)
 
 
 def _lines(source: Source) -> list[str]:
     head = source.head()
     try:
-        text = head.decode("utf-8-sig", errors="strict" if len(head) < 1 << 16 else "ignore")
+        # The last character may be cut in two.
+        text = head.decode("utf-8-sig", errors="strict" if len(head) < HEAD_BYTES else "ignore")
     except UnicodeDecodeError as error:
         raise _unknown(source) from error
     if "\x00" in text:
         raise _unknown(source)
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(head) == 1 << 16 and len(lines) > 1:
-        lines.pop()  # the last one may be cut off
+    lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+    if len(head) == HEAD_BYTES and len(lines) > 1:
+        lines.pop()  # it may be cut off
     if not lines:
         raise SrbenchError(f"{source.label} is empty: a data file has one interaction a line.")
-    return lines
+    return lines[:_LINES]
 
 
 def _unknown(source: Source) -> SrbenchError:
@@ -225,7 +230,11 @@ def _without_header(source: Source, rows: Sequence[Sequence[str]], separator: st
     )
     if timed:
         name = {"\t": "MovieLens u.data", ",": "Amazon ratings CSV"}.get(separator, "ratings")
-        return Layout(name, "text", 0, 1, 3, separator, quoted=separator in (",", ";"))
+        item_first = all(
+            _AMAZON_ITEM.fullmatch(row[0]) and _AMAZON_USER.fullmatch(row[1]) for row in rows
+        )
+        user, item = (1, 0) if item_first else (0, 1)
+        return Layout(name, "text", user, item, 3, separator, quoted=separator in (",", ";"))
     raise _unknown(source)
 
 

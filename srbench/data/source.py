@@ -17,7 +17,7 @@ from srbench.errors import SrbenchError
 # The files that hold the interactions inside the zips people publish, most specific first.
 _MEMBERS = ("ratings.dat", "u.data", "ratings.csv")
 _MEMBER_SUFFIXES = (".inter", ".txt", ".csv", ".tsv", ".json", ".jsonl", ".dat", ".data")
-_HEAD_BYTES = 1 << 16
+HEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Source:
     def head(self) -> bytes:
         """The first bytes, for recognising the format."""
         with self.open() as stream:
-            return stream.read(_HEAD_BYTES)
+            return stream.read(HEAD_BYTES)
 
 
 def open_source(path: Path) -> Source:
