@@ -99,19 +99,26 @@ class _GRUScan(torch.autograd.Function):
         torch.mul(h_LBD[:-1] - n_LBD, z_LBD, out=slope_LBKD[:, :, 1])
         slope_LBKD[:, :, 1].mul_(1 - z_LBD)
         torch.mul(new_LBD, r_LBD, out=slope_LBKD[:, :, 2])
-        total_LBG = slope_LBKD.view(length, batch, 3 * width)  # overwritten event by event
+        dg_LBG = slope_LBKD.view(length, batch, 3 * width)  # overwritten event by event
         all_LBD = torch.empty_like(n_LBD)
         carried = n_LBD.new_zeros(batch, width)
-        for t in range(length - 1, -1, -1):
-            dh = torch.add(dh_LBD[t], carried, out=all_LBD[t])
-            torch.mul(slope_LBKD[t], dh[:, None], out=slope_LBKD[t])
-            torch.mul(dh, z_LBD[t], out=carried)
-            own = total_LBG[t]
-            carried.addmm_(own if da_LBG is None else own + da_LBG[t], w_GD)
-        dg_LBG = torch.cat([total_LBG[..., : 2 * width], all_LBD * new_LBD], dim=-1)
-        if da_LBG is not None:
-            total_LBG = total_LBG + da_LBG
-        dw_GD = total_LBG.view(-1, 3 * width).t() @ h_LBD[:-1].reshape(-1, width)
+        for t, (dy, dh, z, slope, dg) in enumerate(
+            zip(
+                dh_LBD.unbind()[::-1],
+                all_LBD.unbind()[::-1],
+                z_LBD.unbind()[::-1],
+                slope_LBKD.unbind()[::-1],
+                dg_LBG.unbind()[::-1],
+                strict=True,
+            )
+        ):
+            torch.add(dy, carried, out=dh)
+            torch.mul(slope, dh[:, None], out=slope)
+            torch.mul(dh, z, out=carried)
+            carried.addmm_(dg if da_LBG is None else dg + da_LBG[length - 1 - t], w_GD)
+        da_LBG = dg_LBG if da_LBG is None else da_LBG + dg_LBG
+        dw_GD = da_LBG.view(-1, 3 * width).t() @ h_LBD[:-1].reshape(-1, width)
+        torch.mul(all_LBD, new_LBD, out=dg_LBG[..., 2 * width :])  # n sees g past the reset gate
         return dg_LBG, dw_GD, carried
 
 
@@ -184,7 +191,8 @@ def causal_linear_attention(
         return padded.reshape(batch * heads * count, chunk, channels)
 
     q, k, v = cut(q_BHLC), cut(k_BHLC), cut(v_BHLC)
-    y = torch.bmm(torch.bmm(q, k.transpose(1, 2)).tril(), v)
+    lower = q.new_ones(chunk, chunk).tril()
+    y = torch.bmm(torch.bmm(q, k.transpose(1, 2)) * lower, v)  # batched tril_ is slow on a CPU
     if count > 1:
         sums = torch.bmm(k.transpose(1, 2), v).view(batch * heads, count, channels, channels)
         before = F.pad(sums[:, :-1].cumsum(1), (0, 0, 0, 0, 1, 0))
