@@ -52,7 +52,7 @@ def read_cached(path: Path) -> Dataset | None:
     try:
         with path.open("rb") as stream:
             buffer = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:  # an empty file cannot be mapped
         _warn(path, str(error))
