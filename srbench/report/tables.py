@@ -212,7 +212,7 @@ def _compared(group: Comparable, width: int) -> list[RenderableType]:
         name if record.status == "ok" else f"{name} *"
         for name, record in zip(labels(records), records, strict=True)
     ]
-    first = min(max(map(len, ["model", *names])), LONGEST_LABEL)
+    first = min(max(map(len, ["model", "oracle", *names])), LONGEST_LABEL)
     columns = _fitting(group, records, width - first - BETWEEN)
     table = _table()
     table.add_column("model", width=first, overflow="fold")

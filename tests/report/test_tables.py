@@ -65,6 +65,11 @@ def test_no_line_is_longer_than_the_terminal_and_no_cell_is_cut(
     assert "…" not in shown
 
 
+def test_short_names_leave_room_for_the_oracle(make) -> None:
+    shown = text(comparison([make("pop", 0.1, oracle=0.4)], 80), 80)
+    assert "\noracle " in shown
+
+
 def test_more_columns_where_there_is_room(four: list[Record]) -> None:
     narrow, wide = text(comparison(four, 60), 60), text(comparison(four, 160), 160)
     assert "pop100" not in narrow
