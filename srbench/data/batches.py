@@ -208,3 +208,14 @@ def histories(
 ) -> Batch:
     """The last `length` events before each of `ends`, padded on the right."""
     return Sequences(dataset, device).histories(users, ends, length, dataset.offsets)
+
+
+def training_part(
+    dataset: Dataset, split: Split, device: torch.device | str
+) -> tuple[Tensor, Tensor]:
+    """Items and offsets of the training sequences in CSR form."""
+    lengths = split.train_ends - dataset.offsets[:-1]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.arange(offsets[-1]) + np.repeat(dataset.offsets[:-1] - offsets[:-1], lengths)
+    items = torch.from_numpy(dataset.items[places].astype(np.int64))
+    return items.to(device), torch.from_numpy(offsets).to(device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -10,33 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-import srbench
 from srbench.config.settings import RunSettings
 from srbench.data import load
-from srbench.data.batches import TrainingBatches
+from srbench.data.batches import TrainingBatches, training_part
 from srbench.data.dataset import Dataset, Split
-from srbench.data.split import leak, make_split, tied_share
+from srbench.data.split import make_split
 from srbench.errors import RunFailed, SrbenchError
 from srbench.evaluate.evaluate import Evaluation, evaluate
 from srbench.evaluate.negatives import require_candidates
-from srbench.evaluate.protocol import FULL, PROTOCOL_VERSION, PROTOCOLS, Protocol
+from srbench.evaluate.protocol import FULL, PROTOCOLS, Protocol
+from srbench.experiment.describe import command, data_used, run_key
 from srbench.experiment.listener import Listener
-from srbench.experiment.oracle import oracle_metrics
 from srbench.measure.clock import Stopwatch, utc_now
 from srbench.measure.flops import request_flops
 from srbench.measure.memory import PhaseMemory, process_peak, resident_bytes
 from srbench.measure.parameters import parameters
 from srbench.recommender import Recommender
 from srbench.record.environment import code, environment
-from srbench.record.key import key_of
 from srbench.record.names import MEMORY_EVALUATE, MEMORY_TRAIN, TIME_EPOCH, TIME_EVALUATE
 from srbench.record.schema import (
     Caution,
-    DataUsed,
     Epoch,
     Measurement,
     ModelUsed,
-    PreparationStep,
     Record,
     Status,
     Training,
@@ -111,25 +106,13 @@ class Cell:
             settings.dataset, settings.data, data_dir=data_dir, columns=columns
         )
         self.split: Split = make_split(self.dataset, settings.data.split)
-        self.key = key_of(
-            {
-                "model": settings.model,
-                "settings": settings.settings,
-                "data": [self.dataset.fingerprint, self.split.name, settings.data.length],
-                "train": settings.train.model_dump(),
-                "evaluate": settings.evaluate.model_dump(),
-                "seed": settings.seed,
-                "device": self.device.type,
-                "protocol": PROTOCOL_VERSION,
-                "srbench": srbench.__version__,
-            }
-        )
+        self.key = run_key(settings, self.dataset, self.split, self.device)
         self.checkpoint = Checkpoint(
             self.store.folder / ".checkpoints" / f"{self.key}.safetensors", self.key
         )
         for targets in (self.split.valid, self.split.test):
             require_candidates(self.dataset, targets)  # now, not after hours of training
-        self.used = _data_used(self.dataset, self.split, settings)
+        self.used = data_used(self.dataset, self.split, settings)
         self.listener.dataset_ready(self.dataset, self.used)
 
     def run(self) -> Record:
@@ -175,7 +158,7 @@ class Cell:
         found.model = model
         if self.model_class.learns == "counts":
             with Stopwatch(self.device) as watch:
-                model.fit_by_counting(*_training_part(self.dataset, self.split, self.device))
+                model.fit_by_counting(*training_part(self.dataset, self.split, self.device))
             self._measured(TIME_EPOCH, watch.seconds, "s", "one pass of counting")
             return
         train = settings.train
@@ -206,6 +189,13 @@ class Cell:
         )
         trainer.resume()
         found.progress = trainer.progress
+        now = code()
+        began = found.progress.began_with = found.progress.began_with or now.model_dump()
+        if began != now.model_dump():
+            self._warn(
+                "The training began with other code than it was resumed with.",
+                "Its numbers belong to neither; run it again with --fresh.",
+            )
         with PhaseMemory(MEMORY_TRAIN, self.device, level=level) as memory:
             found.stopped = trainer.run()
         found.measurements += memory.measurements()
@@ -229,8 +219,7 @@ class Cell:
             TIME_EVALUATE, watch.seconds, "s", f"one pass over {users} users, four protocols"
         )
         for what, advice in found.test.warnings:
-            found.warnings.append(Caution(what=what, advice=advice))
-            self.listener.warning(what, advice)
+            self._warn(what, advice)
 
     def measure(self) -> None:
         """What is measured beside accuracy."""
@@ -312,23 +301,14 @@ class Cell:
         evaluation = self._evaluate("valid", _selecting(self.settings))
         return evaluation.metrics, evaluation[self.settings.evaluate.select_by]
 
+    def _warn(self, what: str, advice: str) -> None:
+        self.found.warnings.append(Caution(what=what, advice=advice))
+        self.listener.warning(what, advice)
+
     def _measured(self, name: str, value: float, unit: str, method: str) -> None:
         self.found.measurements.append(
             Measurement(name=name, value=value, unit=unit, method=method)
         )
-
-
-def command(resolved: Resolved) -> str:
-    """The command that makes the record again, without what is default or preset."""
-    settings = resolved.settings
-    words = ["srbench", "run", "--model", settings.model, "--dataset", settings.dataset]
-    words += ["--seed", str(settings.seed)]
-    for row in resolved.rows():
-        if row.key != "seed" and row.origin != "default" and not row.origin.startswith("preset"):
-            value = row.value if row.value is not None else "none"
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            words += ["--set", f"{row.key}={text}"]
-    return shlex.join(words)
 
 
 def _device(wanted: str) -> str:
@@ -346,42 +326,3 @@ def _selecting(settings: RunSettings) -> tuple[Protocol, ...]:
     """The protocols of a validation: both full ones, and the one that selects."""
     wanted = settings.evaluate.select_by.split("|", 1)[1]
     return FULL + tuple(p for p in PROTOCOLS if p not in FULL and str(p) == wanted)
-
-
-def _training_part(
-    dataset: Dataset, split: Split, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Items and offsets of the training sequences in CSR form."""
-    import numpy as np
-
-    lengths = split.train_ends - dataset.offsets[:-1]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    places = np.arange(offsets[-1]) + np.repeat(dataset.offsets[:-1] - offsets[:-1], lengths)
-    items = torch.from_numpy(dataset.items[places].astype(np.int64))
-    return items.to(device), torch.from_numpy(offsets).to(device)
-
-
-def _data_used(dataset: Dataset, split: Split, settings: RunSettings) -> DataUsed:
-    inputs = split.train_ends - dataset.offsets[:-1]
-    return DataUsed(
-        name=dataset.name,
-        fingerprint=dataset.fingerprint,
-        users=dataset.n_users,
-        items=dataset.n_items,
-        interactions=dataset.n_interactions,
-        k_core=settings.data.k_core,
-        duplicates=settings.data.duplicates,
-        time_ties=settings.data.time_ties,
-        split=split.name,
-        length=settings.data.length,
-        steps=[
-            PreparationStep(name=s.name, users=s.users, items=s.items, interactions=s.interactions)
-            for s in dataset.steps
-        ],
-        leak=leak(dataset, split),
-        tied_share=tied_share(dataset),
-        train_targets=int((inputs - 1).clip(min=0).sum()),
-        valid_targets=len(split.valid),
-        test_targets=len(split.test),
-        oracle=oracle_metrics(dataset, split),
-    )

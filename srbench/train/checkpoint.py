@@ -21,7 +21,10 @@ FORMAT = 1
 
 @dataclass
 class Progress:
-    """What a training has done so far. `curve` holds one row an epoch, as in the record."""
+    """What a training has done so far. `curve` holds one row an epoch, as in the record.
+
+    began_with: the version of the code that began it, None before it is known.
+    """
 
     epoch: int = 0
     steps: int = 0
@@ -29,6 +32,7 @@ class Progress:
     best_value: float | None = None
     curve: list[dict[str, Any]] = field(default_factory=list)
     resumed_from: list[int] = field(default_factory=list)
+    began_with: dict[str, Any] | None = None
 
 
 class Checkpoint:
