@@ -22,7 +22,7 @@ from srbench.record.files import cannot_write, open_part, write_bytes_atomically
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 _TRIES = 3
-_CHUNK = 1 << 18
+_CHUNK = 1 << 14  # what is lost at most when a transfer breaks off
 
 
 class MirrorFailed(Exception):

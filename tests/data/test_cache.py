@@ -122,7 +122,7 @@ def test_a_damaged_cache_is_made_anew(
     (path,) = kept(tmp_path)
     good = path.read_bytes()
     path.write_bytes(harm(good))
-    with pytest.warns(UserWarning, match="is damaged .* and is made anew"):
+    with pytest.warns(UserWarning, match=r"is damaged .* and is made anew"):
         second = load(str(shop), settings())
     assert_equal(first, second)
     assert path.read_bytes() == good
@@ -168,7 +168,7 @@ def test_a_full_disk_costs_only_the_cache(
         return FullDisk(file) if "x" in mode else file
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.warns(UserWarning, match="the disk is full.*will be prepared anew each time"):
+    with pytest.warns(UserWarning, match=r"the disk is full.*will be prepared anew each time"):
         dataset = load(str(shop), settings())
     assert dataset.n_users == 4
     assert kept(tmp_path) == []
@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_written_costs_only_the_cache(shop: Path, tmp_pa
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_costs_only_the_cache(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o500)
-    with pytest.warns(UserWarning, match="may not be written to.*SRBENCH_CACHE"):
+    with pytest.warns(UserWarning, match=r"may not be written to.*SRBENCH_CACHE"):
         assert load(str(shop), settings()).n_users == 4
 
 

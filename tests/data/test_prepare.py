@@ -55,7 +55,14 @@ def of_one_user(*items_and_times: tuple[str, float]) -> list[Row]:
 
 
 def test_arrays() -> None:
-    rows = [("b", "x", 9), ("a", "y", 5), ("b", "y", 3), ("a", "x", 4), ("b", "z", 7), ("a", "z", 6)]
+    rows = [
+        ("b", "x", 9),
+        ("a", "y", 5),
+        ("b", "y", 3),
+        ("a", "x", 4),
+        ("b", "z", 7),
+        ("a", "z", 6),
+    ]
     dataset = prepared(rows)
     # b and x come first in the file, so they are user 0 and item 1.
     assert dataset.user_ids.tolist() == ["b", "a"]
@@ -75,7 +82,14 @@ def test_arrays() -> None:
 
 
 def test_without_times_the_file_is_the_order() -> None:
-    rows = [("a", "z", 3), ("b", "x", 2), ("a", "x", 1), ("b", "y", 9), ("a", "y", 2), ("b", "z", 1)]
+    rows = [
+        ("a", "z", 3),
+        ("b", "x", 2),
+        ("a", "x", 1),
+        ("b", "y", 9),
+        ("a", "y", 2),
+        ("b", "z", 1),
+    ]
     for ties in ("row", "item", "shuffle:3"):
         dataset = prepared(rows, timed=False, time_ties=ties)
         assert dataset.times is None
@@ -100,9 +114,7 @@ def test_ties_by_item_as_numbers() -> None:
 
 def test_ties_shuffled() -> None:
     rows = of_one_user(("first", 0), *((f"i{n}", 5) for n in range(20)), ("last", 9))
-    one, again, other = (
-        prepared(rows, time_ties=f"shuffle:{seed}") for seed in (1, 1, 2)
-    )
+    one, again, other = (prepared(rows, time_ties=f"shuffle:{seed}") for seed in (1, 1, 2))
     assert one.fingerprint == again.fingerprint != other.fingerprint
     (order,) = sequences(one).values()
     assert (order[0], order[-1]) == ("first", "last")

@@ -284,7 +284,7 @@ def test_bad_columns(tmp_path: Path, columns: str, sentence: str) -> None:
     named = columns.replace("0,1,5", "user,item,tme")
     if columns != named or "itm" in columns:
         lines = text(tmp_path / "d.json", '{"user": 1, "item": 2, "time": 3}\n')
-        with pytest.raises(SrbenchError, match="has no column '(itm|tme)'. Did you mean"):
+        with pytest.raises(SrbenchError, match=r"has no column '(itm|tme)'. Did you mean"):
             read(lines, named)
 
 
