@@ -21,7 +21,8 @@ class RunFailed(SrbenchError):
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     """`" Did you mean glintru?"` where a known name is close, else the known names in a row."""
     names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), names, n=limit, cutoff=0.6)
+    folded = {known_name.lower(): known_name for known_name in names}
+    close = difflib.get_close_matches(name.lower(), folded, n=limit, cutoff=0.6)
     if close:
-        return f" Did you mean {' or '.join(close)}?"
+        return f" Did you mean {' or '.join(folded[found] for found in close)}?"
     return f" Known: {', '.join(names)}." if names else ""

@@ -72,9 +72,13 @@ def _from_file(name: str) -> type[Encoder]:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SrbenchError(f"{file} cannot be imported ({error!r}); mend it first.") from error
     if not hasattr(module, wanted):
-        raise SrbenchError(f"{file} defines no {wanted}.{did_you_mean(wanted, vars(module))}")
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise SrbenchError(f"{file} defines no {wanted}.{did_you_mean(wanted, public)}")
     return _checked(getattr(module, wanted), name)
 
 
