@@ -59,6 +59,8 @@ def demo(
     console.print(comparison(records, console.width))
     pdf, png = save(metric_bars(records), results / "figures" / "demo")
     console.print(f"\nfigure: {png} (and {pdf.name})\nrecords: {results}/", soft_wrap=True)
+    if failed := [record.model.name for record in records if record.status != "ok"]:
+        raise RunFailed(f"Not every run ended well: {', '.join(failed)}; the table says why.")
 
 
 def _run(model: str, settings: dict[str, str], dataset: str, results: Path) -> Record:

@@ -202,10 +202,10 @@ def _run(
         raise typer.Exit(INTERRUPTED) from None
     if json:
         put_text(record.to_json())
+    elif not quiet:
+        out().print(result(record, out().width))
     if not quiet:
-        console = err() if json else out()
-        console.print(result(record, console.width))
-        console.print(f"\nrecord: {Store(results).path(record)}", soft_wrap=True)
+        (err() if json else out()).print(f"record: {Store(results).path(record)}", soft_wrap=True)
     if record.status == "interrupted":
         say(_how_to_go_on())
         raise typer.Exit(INTERRUPTED)
