@@ -44,7 +44,9 @@ class Listed:
 def models(
     name: Annotated[
         str | None,
-        typer.Argument(help="Explain this one.", autocompletion=complete.model_names),
+        typer.Argument(
+            help="Explain this one.", metavar="NAME", autocompletion=complete.model_names
+        ),
     ] = None,
     names: Annotated[
         bool, typer.Option("--names", help="Print the names alone.", metavar="")

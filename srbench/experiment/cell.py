@@ -103,7 +103,11 @@ class Cell:
         settings = self.settings
         self.listener.phase("preparing")
         self.dataset: Dataset = load(
-            settings.dataset, settings.data, data_dir=data_dir, columns=columns
+            settings.dataset,
+            settings.data,
+            data_dir=data_dir,
+            columns=columns,
+            progress=self.listener.progress,
         )
         self.split: Split = make_split(self.dataset, settings.data.split)
         self.key = run_key(settings, self.dataset, self.split, self.device)
