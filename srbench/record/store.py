@@ -94,26 +94,9 @@ class Store:
         except OSError as error:
             raise SrbenchError(f"Cannot read the record {path}: {error.strerror}.") from error
         try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise SrbenchError(
-                f"The record {path} is damaged (not JSON): delete it and run its command again."
-            ) from error
-        version = document.get("schema_version") if isinstance(document, dict) else None
-        if version != SCHEMA_VERSION:
-            raise SrbenchError(
-                f"The record {path} has schema version {version}, this srbench reads"
-                f" {SCHEMA_VERSION}: use the srbench that wrote it, or run it again."
-            )
-        try:
-            return Record.model_validate(document)
+            return Record.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise SrbenchError(
-                f"The record {path} does not fit its schema ({where}: {first['msg']}): delete it"
-                " and run its command again."
-            ) from error
+            raise SrbenchError(f"The record {path} {_flaw(text, error)}") from error
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """The ranks and samples of a record; empty if it has none.
@@ -197,6 +180,25 @@ def safe_stem(name: str) -> str:
     """
     last = PurePath(name.replace("\\", "/")).name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip(".-")[:80] or "unnamed"
+
+
+def _flaw(text: bytes, error: ValidationError) -> str:
+    """Why a file is no record of ours, and what to do about it."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return "is damaged (not JSON): delete it and run its command again."
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        return (
+            f"has schema version {version}, this srbench reads {SCHEMA_VERSION}: use the srbench"
+            " that wrote it, or run it again."
+        )
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return (
+        f"does not fit its schema ({where}: {first['msg']}): delete it and run its command again."
+    )
 
 
 def _locked(path: Path) -> int:
