@@ -42,7 +42,8 @@ def test_names() -> None:
 
 
 def test_the_same_name_gives_the_same_data() -> None:
-    assert generate("synthetic").fingerprint == generate("synthetic").fingerprint
+    # Should a version of NumPy draw otherwise, results on both sides are not comparable.
+    assert generate("synthetic").fingerprint == "9cebeda37886ab11"
     assert generate(SMALL).fingerprint != generate(SMALL.replace("seed=3", "seed=4")).fingerprint
 
 
