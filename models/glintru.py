@@ -82,7 +82,8 @@ class LinearAttention(nn.Module):
     def prefixes(self, x_LBD: Tensor) -> Tensor:
         q = self.features(self.query(x_LBD)) * self.scale
         k, v = self.features(self.key(x_LBD)), self.value(x_LBD)
-        y_BHLC = causal_linear_attention(*(split_heads(part, self.heads) for part in (q, k, v)))
+        q_BHLC, k_BHLC, v_BHLC = (split_heads(part, self.heads) for part in (q, k, v))
+        y_BHLC = causal_linear_attention(q_BHLC, k_BHLC, v_BHLC)
         return self.out(y_BHLC.permute(2, 0, 1, 3).flatten(2), x_LBD)
 
     def memory(self, x_LBD: Tensor, mask_LB: Tensor | None = None) -> Tensor:
@@ -143,6 +144,11 @@ class GlintRU(Encoder):
     def init_table(self, table_VD: Tensor) -> None:
         nn.init.xavier_normal_(table_VD)
 
+    @property
+    def bias_out(self) -> Tensor:
+        assert self.conv1dforgru.bias is not None
+        return self.conv1dforgru.bias
+
     # One event at the end of a history; leading dimensions are free.
 
     def gated(self, c_BD: Tensor, s_BD: Tensor) -> Tensor:
@@ -178,7 +184,7 @@ class GlintRU(Encoder):
         )
         y_KBD = y_KBD * (rows_KB >= 0)[..., None]
         taps_DDK = self.conv1dforgru.weight[..., : self.reach + 1]
-        r_BD = torch.einsum("kbd,edk->be", y_KBD, taps_DDK) + self.conv1dforgru.bias
+        r_BD = torch.einsum("kbd,edk->be", y_KBD, taps_DDK) + self.bias_out
         x_BD = x_LBD[last_B, columns_B]
         a_BD = None
         if self.attention is not None:
@@ -192,12 +198,10 @@ class GlintRU(Encoder):
         c = self.edges(self.dense1(x_LBD))
         s = self.edge_states(c)
         taps = self.conv1dforgru.weight.unbind(-1)
-        r_LBD: Tensor | None = None
-        for lag in range(self.reach, -1, -1):  # the event `lag` before the end has `lag` neighbours
+        r_LBD = F.linear(self.gated(c[0], s[0]), taps[self.reach], self.bias_out)
+        for lag in range(1, self.reach + 1):  # the event `lag` before the end has `lag` neighbours
             y_LBD = shift(self.gated(c[lag], s[lag]), lag)
-            tap = taps[self.reach - lag]
-            part = F.linear(y_LBD, tap, self.conv1dforgru.bias if lag == 0 else None)
-            r_LBD = part if r_LBD is None else r_LBD + part
+            r_LBD = r_LBD + F.linear(y_LBD, taps[self.reach - lag])
         a_LBD = None if self.attention is None else self.attention.prefixes(x_LBD)
         return self.output(x_LBD, r_LBD, a_LBD).transpose(0, 1)
 
@@ -217,10 +221,10 @@ class GlintRU(Encoder):
         """
         for layer in range(self.gru.num_layers):
             state_LBD, recurrent_LBG = self.gru.layer(x[-1], layer)
-            states, recurrent = [state_LBD], recurrent_LBG
+            states = [state_LBD]
             for m in range(self.reach - 1, -1, -1):
-                states.insert(0, self.gru.cell(x[m], shift(states[0], 1), layer, recurrent))
-                recurrent = None
+                known_LBG = recurrent_LBG if m == self.reach - 1 else None
+                states.insert(0, self.gru.cell(x[m], shift(states[0], 1), layer, known_LBG))
             x = states
         return x
 
@@ -255,7 +259,7 @@ class GlintRU(Encoder):
             states.pop()
             kept.append(states[-1])
             x = states
-        r_BD: Tensor = self.conv1dforgru.bias
+        r_BD = self.bias_out.expand_as(x_BD)
         for m, tap in enumerate(reversed(self.conv1dforgru.weight.unbind(-1)[: self.reach + 1])):
             r_BD = r_BD + F.linear(self.gated(c[m], x[m]) * (seen_B >= m)[:, None], tap)
         a_BD = None

@@ -85,7 +85,9 @@ class _GRUScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dh_LBD: Tensor, da_LBG: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(
+        ctx: Any, dh_LBD: Tensor | None, da_LBG: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         w_GD, a_LBG, rz_LBG, n_LBD, h_LBD = ctx.saved_tensors
         length, batch, width = n_LBD.shape
         if dh_LBD is None:
@@ -146,7 +148,10 @@ class GRU(nn.GRU):
             )
             a_LBG = torch.cat([h_BD[None], h_LBD[:-1]]) @ w_GD.t()
             return h_LBD, a_LBG
-        return _GRUScan.apply((x_LBD @ w_in.t()).to(w_GD.dtype), w_GD, h_BD)
+        scan: tuple[Tensor, Tensor] = _GRUScan.apply(  # type: ignore[no-untyped-call]
+            (x_LBD @ w_in.t()).to(w_GD.dtype), w_GD, h_BD
+        )
+        return scan
 
     def forward(self, x_LBD: Tensor) -> Tensor:  # type: ignore[override]
         """States of the top layer, h_LBD."""

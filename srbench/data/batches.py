@@ -164,7 +164,7 @@ class TrainingBatches:
                 rows = rows if self.users is None else min(rows, self.users)
                 batches.append(part[begin : begin + rows])
                 begin += rows
-        random.shuffle(batches)  # type: ignore[arg-type]
+        random.shuffle(batches)
         return batches
 
     def _chosen(self, random: np.random.Generator) -> Int64:

@@ -133,7 +133,7 @@ def _by_user_and_time(users: NDArray[np.int32], times: Times) -> tuple[NDArray[A
         first, last = int(times.min()), int(times.max())
         bits = (last - first).bit_length()
         if bits + int(users.max()).bit_length() <= 63:
-            since = times.astype(np.int64) - first
+            since: NDArray[np.int64] = times.astype(np.int64) - first
             return ((users.astype(np.int64) << bits) | since,)
     return (times, users)
 

@@ -157,7 +157,7 @@ class Cell:
             self.model_class,
             self.resolved.model_settings,
             self.dataset.n_items,
-            length,  # type: ignore[arg-type]
+            length,
         ).to(self.device)
         found.model = model
         if self.model_class.learns == "counts":
@@ -170,7 +170,7 @@ class Cell:
         batches = TrainingBatches(
             self.dataset,
             self.split,
-            supervision=found.supervision,  # type: ignore[arg-type]
+            supervision=found.supervision,
             length=length,
             tokens=train.batch_tokens,
             users=train.batch_users,

@@ -9,7 +9,7 @@ from srbench.data.dataset import Dataset, Split, Targets
 from srbench.data.synthetic import is_synthetic, oracle_scores
 from srbench.evaluate.metrics import means
 from srbench.evaluate.protocol import FULL_DROP, FULL_KEEP
-from srbench.evaluate.ranking import rank_users
+from srbench.evaluate.ranking import ranks_of
 from srbench.evaluate.seen import seen_before
 
 USERS = 512  # at a time
@@ -24,11 +24,10 @@ def oracle_metrics(dataset: Dataset, split: Split) -> dict[str, float] | None:
         part = slice(start, start + USERS)
         targets = Targets(split.test.users[part], split.test.ends[part])
         scores_BV = torch.from_numpy(oracle_scores(dataset, targets.users, targets.ends))
-        answer = rank_users(
-            lambda first, last, s=scores_BV: s[:, first:last],
-            dataset.n_items,
+        answer = ranks_of(
+            scores_BV,
             torch.from_numpy(dataset.items[targets.ends].astype(np.int64)),
-            seen_BK=torch.from_numpy(seen_before(dataset, targets).padded_BK()),
+            torch.from_numpy(seen_before(dataset, targets).padded_BK()),
         )
         for protocol, ranks_N in ranks.items():
             ranks_N[part] = answer.ranks[protocol].numpy()

@@ -90,7 +90,7 @@ class Trainer:
             recommender.prefixes if batches.supervision == "all" else recommender.represent
         )
         if settings.compile:
-            self.encode = torch.compile(self.encode)  # type: ignore[assignment]
+            self.encode = torch.compile(self.encode)
 
     def resume(self) -> bool:
         """Takes up the checkpoint where there is one."""

@@ -64,5 +64,7 @@ def cross_entropy(h_ND: Tensor, table_VD: Tensor, targets_N: Tensor, chunk: int 
 
     targets_N: int64 rows of the table. Gradients for h and the table.
     """
-    loss: Tensor = _ChunkedCrossEntropy.apply(h_ND, table_VD, targets_N, chunk)
+    loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        h_ND, table_VD, targets_N, chunk
+    )
     return loss

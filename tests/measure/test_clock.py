@@ -21,12 +21,14 @@ def test_utc_now_is_the_time_of_day_to_the_second() -> None:
 
 
 def test_a_block_that_sleeps_20_ms_takes_20_ms() -> None:
+    before = time.perf_counter()
     with Stopwatch() as watch:
         time.sleep(0.01)
         part = watch.so_far()
         time.sleep(0.01)
+    around = time.perf_counter() - before  # on a busy machine 20 ms may take long
     assert 0.01 <= part < watch.seconds
-    assert 0.02 <= watch.seconds < 0.2
+    assert 0.02 <= watch.seconds <= around
 
 
 def test_the_clock_never_goes_back() -> None:
