@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -164,6 +165,7 @@ def command(words: list[str]) -> str:
 
 def main() -> int:
     arguments = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no program is left running
     rows = [row for row in ROWS if not arguments.only or row.name in arguments.only]
     cores = len(os.sched_getaffinity(0))
     threads = arguments.threads or cores

@@ -155,6 +155,9 @@ class GRU(nn.GRU):
 
     def forward(self, x_LBD: Tensor) -> Tensor:  # type: ignore[override]
         """States of the top layer, h_LBD."""
+        if x_LBD.is_cuda:
+            h_LBD: Tensor = super().forward(x_LBD)[0]
+            return h_LBD
         for layer in range(self.num_layers):
             x_LBD, _ = self.layer(x_LBD, layer)
         return x_LBD

@@ -97,6 +97,7 @@ class Cell:
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         self.found = Found()
+        self.level: int | None = None
 
     def prepare(self, data_dir: Path | None, columns: str | None) -> None:
         """Loads and splits the data, and with it knows the key."""
@@ -150,7 +151,7 @@ class Cell:
         """Fits the model, by gradient or by counting."""
         settings, found = self.settings, self.found
         self.listener.phase("training")
-        level = resident_bytes()
+        self.level = resident_bytes()  # before the model: what it adds is what it needs
         seed_all(settings.seed, 0)
         length = settings.data.length
         model = Recommender(
@@ -200,7 +201,7 @@ class Cell:
                 "The training began with other code than it was resumed with.",
                 "Its numbers belong to neither; run it again with --fresh.",
             )
-        with PhaseMemory(MEMORY_TRAIN, self.device, level=level) as memory:
+        with PhaseMemory(MEMORY_TRAIN, self.device, level=self.level) as memory:
             found.stopped = trainer.run()
         found.measurements += memory.measurements()
         seconds = median(row["seconds"] for row in trainer.progress.curve)
@@ -211,9 +212,8 @@ class Cell:
         self.listener.phase("evaluating")
         found = self.found
         found.validation = self._evaluate("valid", PROTOCOLS).metrics
-        level = resident_bytes()
         with (
-            PhaseMemory(MEMORY_EVALUATE, self.device, level=level) as memory,
+            PhaseMemory(MEMORY_EVALUATE, self.device, level=self.level) as memory,
             Stopwatch(self.device) as watch,
         ):
             found.test = self._evaluate("test", PROTOCOLS, coverage_at=10)
