@@ -173,7 +173,7 @@ class GlintRU(Encoder):
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
         x_LBD, mask_LB = self.dropout(x_BLD.transpose(0, 1)), batch.mask_BL().t()
         u_LBD = self.dense1(x_LBD) * mask_LB[..., None]
-        c_LBD = self.conv1d(u_LBD.permute(1, 2, 0)).permute(2, 0, 1)
+        c_LBD = self.edges(u_LBD)[-1]
         s_LBD = self.gru(c_LBD)
         # Only the last p + 1 events reach the end through the second convolution.
         last_B = batch.lengths_B - 1
@@ -208,11 +208,14 @@ class GlintRU(Encoder):
     def edges(self, u_LBD: Tensor) -> list[Tensor]:
         """c[m]: the first convolution at every position, with only m of its p right neighbours."""
         taps = self.conv1d.weight.unbind(-1)
-        left = torch.cat([shift(u_LBD, self.reach - i) for i in range(self.reach + 1)], dim=-1)
-        c = [F.linear(left, torch.cat(taps[: self.reach + 1], dim=-1), self.conv1d.bias)]
-        for m in range(1, self.reach + 1):
-            c.append(c[-1] + F.linear(shift(u_LBD, -m), taps[self.reach + m]))
-        return c
+        padded = F.pad(u_LBD, (0, 0, 0, 0, self.reach, self.reach))
+        seen = [padded[i : i + len(u_LBD)].flatten(0, 1) for i in range(len(taps))]
+        c_ND = F.linear(seen[0], taps[0], self.conv1d.bias)
+        c = [c_ND] if self.reach == 0 else []
+        for i in range(1, len(taps)):
+            c_ND = torch.addmm(c_ND, seen[i], taps[i].t())
+            c += [c_ND] if i >= self.reach else []
+        return [c_ND.view_as(u_LBD) for c_ND in c]
 
     def edge_states(self, x: list[Tensor]) -> list[Tensor]:
         """s[m]: the GRU's state at every position in the prefix that ends m events later.

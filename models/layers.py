@@ -48,30 +48,38 @@ class _GRUScan(torch.autograd.Function):
 
     Per event the forward needs one small GEMM and five element-wise calls, the backward one GEMM
     and two: all that does not depend on the next event's gradient is done for all events at once.
-    Also returns a_LBG = h[t-1] W_hh', which one more cell at every position can use again.
+    Also returns a_LBG = h[t-1] W_hh', which one more cell at every position can use again; with
+    `keep` off, where no gradient is wanted, only its last row.
     """
 
     @staticmethod
-    def forward(ctx: Any, g_LBG: Tensor, w_GD: Tensor, h_BD: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, g_LBG: Tensor, w_GD: Tensor, h_BD: Tensor, keep: bool = True
+    ) -> tuple[Tensor, Tensor]:
         length, batch, gates = g_LBG.shape
         width = gates // 3
+        rows = length if keep else 1  # without gradients one row of gates, always in the cache
+
+        def events(x_RB: Tensor) -> tuple[Tensor, ...]:
+            return x_RB.unbind() * (length // rows)
+
         w_DG = w_GD.t().contiguous()
-        a_LBG = torch.empty_like(g_LBG)
-        rz_LBG = g_LBG.new_empty(length, batch, 2 * width)
-        n_LBD = g_LBG.new_empty(length, batch, width)
+        a_LBG = g_LBG.new_empty(rows, batch, gates)
+        rz_LBG = g_LBG.new_empty(rows, batch, 2 * width)
+        n_LBD = g_LBG.new_empty(rows, batch, width)
         h_LBD = g_LBG.new_empty(length + 1, batch, width)
         h_LBD[0] = h_BD
         previous = h_LBD[0]
         for g_rz, g_n, a, a_rz, a_n, rz, r, z, n, h in zip(
             g_LBG[..., : 2 * width].unbind(),
             g_LBG[..., 2 * width :].unbind(),
-            a_LBG.unbind(),
-            a_LBG[..., : 2 * width].unbind(),
-            a_LBG[..., 2 * width :].unbind(),
-            rz_LBG.unbind(),
-            rz_LBG[..., :width].unbind(),
-            rz_LBG[..., width:].unbind(),
-            n_LBD.unbind(),
+            events(a_LBG),
+            events(a_LBG[..., : 2 * width]),
+            events(a_LBG[..., 2 * width :]),
+            events(rz_LBG),
+            events(rz_LBG[..., :width]),
+            events(rz_LBG[..., width:]),
+            events(n_LBD),
             h_LBD[1:].unbind(),
             strict=True,
         ):
@@ -87,7 +95,7 @@ class _GRUScan(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, dh_LBD: Tensor | None, da_LBG: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, None]:
         w_GD, a_LBG, rz_LBG, n_LBD, h_LBD = ctx.saved_tensors
         length, batch, width = n_LBD.shape
         if dh_LBD is None:
@@ -121,7 +129,7 @@ class _GRUScan(torch.autograd.Function):
         da_LBG = dg_LBG if da_LBG is None else da_LBG + dg_LBG
         dw_GD = da_LBG.view(-1, 3 * width).t() @ h_LBD[:-1].reshape(-1, width)
         torch.mul(all_LBD, new_LBD, out=dg_LBG[..., 2 * width :])  # n sees g past the reset gate
-        return dg_LBG, dw_GD, carried
+        return dg_LBG, dw_GD, carried, None
 
 
 class GRU(nn.GRU):
@@ -137,8 +145,13 @@ class GRU(nn.GRU):
         """The input and the recurrent matrix, each [3 width, ...], gates in the order r, z, n."""
         return getattr(self, f"weight_ih_l{layer}"), getattr(self, f"weight_hh_l{layer}")
 
-    def layer(self, x_LBD: Tensor, layer: int, h_BD: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """States h_LBD of one layer and a_LBG = h[t-1] W_hh', the recurrent part of the gates."""
+    def layer(
+        self, x_LBD: Tensor, layer: int, h_BD: Tensor | None = None, *, keep: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """States h_LBD of one layer and a_LBG = h[t-1] W_hh', the recurrent part of the gates.
+
+        Whoever has no use for a_LBG says `keep=False`: then it is kept only for gradients.
+        """
         w_in, w_GD = self.weights(layer)
         if h_BD is None:
             h_BD = w_GD.new_zeros(x_LBD.shape[1], self.hidden_size)
@@ -149,7 +162,7 @@ class GRU(nn.GRU):
             a_LBG = torch.cat([h_BD[None], h_LBD[:-1]]) @ w_GD.t()
             return h_LBD, a_LBG
         scan: tuple[Tensor, Tensor] = _GRUScan.apply(  # type: ignore[no-untyped-call]
-            (x_LBD @ w_in.t()).to(w_GD.dtype), w_GD, h_BD
+            (x_LBD @ w_in.t()).to(w_GD.dtype), w_GD, h_BD, keep or torch.is_grad_enabled()
         )
         return scan
 
@@ -159,7 +172,7 @@ class GRU(nn.GRU):
             h_LBD: Tensor = super().forward(x_LBD)[0]
             return h_LBD
         for layer in range(self.num_layers):
-            x_LBD, _ = self.layer(x_LBD, layer)
+            x_LBD, _ = self.layer(x_LBD, layer, keep=False)
         return x_LBD
 
     def cell(self, x_BD: Tensor, h_BD: Tensor, layer: int, a_BG: Tensor | None = None) -> Tensor:
