@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,8 @@ class Bench:
             text=True,
             check=False,
         )
+        if done.returncode == -signal.SIGKILL:
+            raise JobFailed("it was killed, as happens where memory ends")
         if done.returncode != 0:
             words = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             raise JobFailed(words[-1] if words else f"exit code {done.returncode}")

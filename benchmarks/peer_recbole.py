@@ -13,6 +13,7 @@ in the loader, which knows when the trainer comes back for the next batch.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import json
 import logging
@@ -211,6 +212,8 @@ def main() -> None:
     if arguments.file is not None:
         arguments.file = arguments.file.resolve()
 
+    with contextlib.suppress(OSError):  # where memory ends, this program goes and no other
+        Path("/proc/self/oom_score_adj").write_text("1000")
     sys.argv = sys.argv[:1]  # RecBole reads the command line as settings of its own
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)

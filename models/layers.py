@@ -196,7 +196,7 @@ def split_heads(x_LBD: Tensor, heads: int) -> Tensor:
 
 
 def causal_linear_attention(
-    q_BHLC: Tensor, k_BHLC: Tensor, v_BHLC: Tensor, chunk: int = 64
+    q_BHLC: Tensor, k_BHLC: Tensor, v_BHLC: Tensor, chunk: int = 32
 ) -> Tensor:
     """y_t = q_t' (sum over s up to t of k_s v_s'), without softmax.
 
