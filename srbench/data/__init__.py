@@ -58,20 +58,25 @@ def load(
     if dataset is None:
         dataset = _prepare(found, settings, progress)
         write_cached(cached, dataset)
+    _warn_of_another_version(found, dataset)
     return dataset
 
 
 def _prepare(found: Found, settings: PrepareSettings, progress: Progress | None) -> Dataset:
-    from srbench.data.catalogue import CATALOGUE
     from srbench.data.prepare import prepare
     from srbench.data.readers import read
 
-    interactions = read(found.path, found.columns, progress=progress)
-    entry = CATALOGUE.get(found.name)
-    if entry is not None and entry.published and len(interactions) != entry.published[2]:
+    return prepare(found.name, read(found.path, found.columns, progress=progress), settings)
+
+
+def _warn_of_another_version(found: Found, dataset: Dataset) -> None:
+    """Each time, also from the cache: the number of interactions read is the first step's."""
+    from srbench.data.catalogue import CATALOGUE
+
+    entry, read = CATALOGUE.get(found.name), dataset.steps[0].interactions
+    if entry is not None and entry.published and read != entry.published[2]:
         warnings.warn(
-            f"{found.path} has {len(interactions):,} interactions where {found.name} is published "
-            f"with {entry.published[2]:,}: it is another version, and results are not comparable.",
+            f"{found.path} has {read:,} interactions where {found.name} is published with "
+            f"{entry.published[2]:,}: it is another version, and results are not comparable.",
             stacklevel=3,
         )
-    return prepare(found.name, interactions, settings)
