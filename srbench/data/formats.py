@@ -62,7 +62,7 @@ def detect(source: Source, columns: str | None = None) -> Layout:
     lines = _lines(source)
     if lines[0].startswith("{"):
         return _json(source, lines[0], wanted)
-    if wanted and all(name.isdigit() for name in wanted):
+    if wanted and all(name.isdecimal() for name in wanted):
         return _positions(source, lines, [int(name) for name in wanted])
     if wanted:
         return _named(source, lines, wanted)

@@ -108,7 +108,7 @@ def _distinct(codes: NDArray[np.int32]) -> int:
 def _time_order(interactions: Interactions, time_ties: str) -> NDArray[np.int64]:
     """Rows by user, then time; equal times by the rule `time_ties`."""
     kind, _, seed = time_ties.partition(":")
-    if kind not in ("row", "item", "shuffle") or (kind == "shuffle") != seed.isdigit():
+    if kind not in ("row", "item", "shuffle") or (kind == "shuffle") != seed.isdecimal():
         raise SrbenchError(
             f"--time-ties {time_ties!r} is not a rule for equal times: it is row, item or "
             f"shuffle:SEED.{did_you_mean(kind, ['row', 'item', 'shuffle'])}"
@@ -144,7 +144,7 @@ def _stable(key: tuple[NDArray[Any], ...]) -> NDArray[np.int64]:
 
 def _ranks(ids: NDArray[np.object_]) -> NDArray[np.int32]:
     """The place of each id among all, numerically where all are whole numbers."""
-    numeric = all(text.isdigit() for text in ids)
+    numeric = all(text.isdecimal() for text in ids)  # "²" is a digit, but no number
     order = sorted(range(len(ids)), key=lambda n: int(ids[n]) if numeric else ids[n])
     ranks = np.empty(len(ids), dtype=np.int32)
     ranks[order] = np.arange(len(ids), dtype=np.int32)

@@ -64,7 +64,7 @@ def parse(name: str) -> Spec:
             raise SrbenchError(
                 f"A synthetic dataset has no setting {key!r}.{did_you_mean(key, known)}"
             )
-        if not value.isdigit():
+        if not value.isdecimal():
             raise SrbenchError(f"synthetic: {key} needs a whole number, not {value!r}.")
         chosen[key] = int(value)
     spec = Spec(**chosen)

@@ -112,6 +112,11 @@ def test_ties_by_item_as_numbers() -> None:
     assert sequences(prepared(rows, time_ties="item")) == {"u": ["77", "2", "9", "10", "1"]}
 
 
+def test_ties_by_item_where_a_digit_is_no_number() -> None:
+    rows = [(user, item.replace("z", "²"), time) for user, item, time in TIED]
+    assert sequences(prepared(rows, time_ties="item")) == {"u": ["²", "10", "2", "9", "1"]}
+
+
 def test_ties_shuffled() -> None:
     rows = of_one_user(("first", 0), *((f"i{n}", 5) for n in range(20)), ("last", 9))
     one, again, other = (prepared(rows, time_ties=f"shuffle:{seed}") for seed in (1, 1, 2))
