@@ -222,6 +222,20 @@ def test_a_zero_pad_row_gives_nan_in_the_published_code_and_not_in_ours() -> Non
     }
 
 
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7])
+def test_both_glintrus_agree_without_pads_for_every_kernel(kernel: int) -> None:
+    """The one convolves by sums of products, the other by torch's own convolution."""
+    models = []
+    for name in ("glintru", "glintru-official"):
+        kind, length = get(name), 9
+        settings = kind.Settings(width=8, heads=2, kernel=kernel)
+        models.append(Recommender(kind, settings, 19, length).double().eval())
+    ours, published = models
+    ours.load_state_dict(published.state_dict())
+    batch = Batch(torch.randint(1, 20, (4, length)), torch.full((4,), length))
+    torch.testing.assert_close(ours.represent(batch), published.represent(batch), **EXACT)
+
+
 def test_glintru_is_the_published_model_where_there_are_no_pads() -> None:
     golden = Golden("glintru", "main")
     ours, published = build(golden, "glintru"), build(golden)
