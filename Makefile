@@ -17,7 +17,7 @@ help: ## this list
 
 install: $(STAMPS)-run ## the virtual environment, with srbench in it
 
-demo: $(STAMPS)-run ## three small models on built-in data, a table and a figure
+demo: $(STAMPS)-run ## four small models on built-in data, a table and a figure
 	$(BIN)/srbench demo
 
 test: $(STAMPS)-test ## every test

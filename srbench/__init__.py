@@ -40,7 +40,7 @@ def run(
     model: a name of `srbench models`, or "file.py:Class". dataset: a name of `srbench data list`,
     or a file, whose columns "user,item,time" may have to be named.
     settings: by their dotted names, as in `--set`: {"train.lr": 0.002, "data.length": 50}.
-    fresh: forget a finished or interrupted run with these settings, and start again.
+    fresh: forget an interrupted run with these settings, and start again.
 
     Raises SrbenchError where something asked for is not possible. A run that breaks off is no
     exception: its record says so in `status` and `reason`.

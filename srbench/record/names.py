@@ -11,4 +11,4 @@ FLOPS_REQUEST = "flops.request"  # encoding one history of length L and scoring 
 
 MEMORY_PROCESS_PEAK = "memory.process.peak"  # resident set of the process over its whole life
 MEMORY_TRAIN = "memory.train"  # with .peak (CPU, resident set above the level before the model),
-MEMORY_EVALUATE = "memory.evaluate"  # .allocated and .reserved (CUDA), .nvml_process (CUDA)
+MEMORY_EVALUATE = "memory.evaluate"  # .allocated and .reserved (CUDA, torch's allocator)

@@ -66,7 +66,7 @@ class DataUsed(Part):
     length: int  # the longest history a model sees
     steps: list[PreparationStep]
     leak: float | None  # share of training events later than the median test event; None: no times
-    tied_share: float | None  # share of events at the time of the one before; None: no times
+    tied_share: float | None  # share of events at a time of another of the user; None: no times
     train_targets: int
     valid_targets: int
     test_targets: int

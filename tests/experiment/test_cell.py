@@ -201,6 +201,7 @@ def test_a_loss_that_turns_nan_is_a_failed_run_with_advice(tmp_path: Path) -> No
 
 def test_a_failure_never_replaces_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = run(tmp_path)
+
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
