@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srbench.errors import SrbenchError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -48,9 +50,13 @@ def run(
     from srbench.config import resolve
     from srbench.experiment.cell import run as run_cell
 
-    named = {"seed": seed, "train.epochs": epochs, "device": device}
+    given = {"seed": seed, "train.epochs": epochs, "device": device}
+    named = {name: value for name, value in given.items() if value is not None}
+    if twice := sorted(named.keys() & (settings or {}).keys()):
+        raise SrbenchError(f"{twice[0]} is given twice, by its own name and in settings; keep one.")
+    opened = {name: "none" if value is None else value for name, value in (settings or {}).items()}
     return run_cell(
-        resolve(model, dataset, config, flags={**named, **(settings or {})}),
+        resolve(model, dataset, config, flags=named | opened),
         results=Path(results),
         data_dir=None if data_dir is None else Path(data_dir),
         columns=columns,

@@ -107,9 +107,9 @@ class TrainingBatches:
         prefixes_per_user: int | None = None,
         padded: bool = False,
         seed: int = 0,
-        device: torch.device | str = "cpu",
+        sequences: Sequences | None = None,
     ) -> None:
-        self.sequences = Sequences(dataset, device)
+        self.sequences = sequences or Sequences(dataset)
         self.supervision = supervision
         self.tokens, self.users, self.seed = tokens, users, seed
         self.padded_to = length if padded else None
@@ -143,7 +143,7 @@ class TrainingBatches:
             batch = self.sequences.gather(starts, lengths)
             targets = self.sequences.next_items(starts, lengths, self.first[rows])
             if self.supervision == "last":
-                targets = targets[torch.arange(len(rows)), batch.lengths_B - 1]
+                targets = targets.gather(1, batch.lengths_B[:, None] - 1).squeeze(1)
             yield TrainingBatch(batch, targets, int(self.counts[rows].sum()))
 
     def plan(self, epoch: int) -> list[Int64]:

@@ -86,12 +86,14 @@ def evaluate(
     limit: int | None = None,
     batch_tokens: int = 51200,
     catalogue_chunk: int = CATALOGUE_CHUNK,
+    sequences: Sequences | None = None,
 ) -> Evaluation:
     """Ranks the targets of `split.valid` or `split.test` in one pass.
 
     length: the model is shown the last `length` events before each target; what the protocols call
     seen is always the whole history. coverage_at: the k of catalogue coverage, None for none.
     limit: so many users at most, always the same ones, and every signature says so.
+    sequences: the dataset's interactions on the device, where the caller has them already.
     batch_tokens: positions encoded at once, pads included. catalogue_chunk: items scored at once.
 
     Raises RunFailed if scores are NaN or infinite, SrbenchError if there is nothing to rank.
@@ -114,7 +116,7 @@ def evaluate(
 
     was_training = recommender.training
     recommender.eval()
-    sequences = Sequences(dataset, device)
+    sequences = sequences or Sequences(dataset, device)
     lengths_N = history_lengths(dataset, targets)
     widths_N = lengths_N.clip(max=length)
     if not recommender.encoder.pad_invariant:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srbench.config.settings import CUTOFFS
 from srbench.evaluate.protocol import Protocol, signature
 
-KS = (1, 5, 10, 20, 50)
+KS = CUTOFFS
 
 Ranks = NDArray[np.floating[Any]]
 PerUser = NDArray[np.float64]

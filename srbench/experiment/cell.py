@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from srbench.config.settings import RunSettings
 from srbench.data import load
-from srbench.data.batches import TrainingBatches, training_part
+from srbench.data.batches import Sequences, TrainingBatches, training_part
 from srbench.data.dataset import Dataset, Split
 from srbench.data.split import make_split
-from srbench.errors import RunFailed, SrbenchError
+from srbench.errors import RunFailed
 from srbench.evaluate.evaluate import Evaluation, evaluate
 from srbench.evaluate.negatives import require_candidates
 from srbench.evaluate.protocol import FULL, PROTOCOLS, Protocol
 from srbench.experiment.describe import command, data_used, run_key
 from srbench.experiment.listener import Listener
+from srbench.experiment.machine import device_of, made_by, threads
 from srbench.measure.clock import Stopwatch, utc_now
 from srbench.measure.flops import request_flops
 from srbench.measure.memory import PhaseMemory, process_peak, resident_bytes
@@ -64,11 +66,12 @@ def run(
     Raises SrbenchError for bad input and if another process is running the same run.
     """
     cell = Cell(resolved, Store(results), listener or Listener())
-    cell.prepare(data_dir, columns)
-    with cell.store.lock(cell.key):
-        if fresh:
-            cell.checkpoint.remove()
-        return cell.run()
+    with threads(resolved.settings.threads):
+        cell.prepare(data_dir, columns)
+        with cell.store.lock(cell.key):
+            if fresh:
+                cell.checkpoint.remove()
+            return cell.run()
 
 
 @dataclass
@@ -93,9 +96,7 @@ class Cell:
         self.resolved, self.store, self.listener = resolved, store, listener
         self.settings: RunSettings = resolved.settings
         self.model_class = get(self.settings.model)
-        self.device = torch.device(_device(self.settings.device))
-        if self.settings.threads is not None:
-            torch.set_num_threads(self.settings.threads)
+        self.device = device_of(self.settings.device)
         self.found = Found()
         self.level: int | None = None
 
@@ -103,15 +104,22 @@ class Cell:
         """Loads and splits the data, and with it knows the key."""
         settings = self.settings
         self.listener.phase("preparing")
-        self.dataset: Dataset = load(
-            settings.dataset,
-            settings.data,
-            data_dir=data_dir,
-            columns=columns,
-            progress=self.listener.progress,
-        )
+        self._refuse_unused()
+        self.columns = columns
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            self.dataset: Dataset = load(
+                settings.dataset,
+                settings.data,
+                data_dir=data_dir,
+                columns=columns,
+                progress=self.listener.progress,
+            )
+        for one in caught:
+            self._warn(str(one.message), "")
+        self.sequences = Sequences(self.dataset, self.device)
         self.split: Split = make_split(self.dataset, settings.data.split)
-        self.key = run_key(settings, self.dataset, self.split, self.device)
+        self.key = run_key(settings, self.model_class, self.dataset, self.split, self.device)
         self.checkpoint = Checkpoint(
             self.store.folder / ".checkpoints" / f"{self.key}.safetensors", self.key
         )
@@ -119,6 +127,22 @@ class Cell:
             require_candidates(self.dataset, targets)  # now, not after hours of training
         self.used = data_used(self.dataset, self.split, settings)
         self.listener.dataset_ready(self.dataset, self.used)
+
+    def _refuse_unused(self) -> None:
+        """A setting of the training that this model has no use for is an error, or is told."""
+        if self.model_class.learns == "gradient":
+            supervision_of(self.model_class, self.settings.train)
+            return
+        unused = [
+            key
+            for key, origin in self.resolved.origins.items()
+            if key.startswith("train.") and origin != "default"
+        ]
+        if unused:
+            self._warn(
+                f"{self.settings.model} learns by counting: {', '.join(unused)} changed nothing.",
+                "Leave it out.",
+            )
 
     def run(self) -> Record:
         """Trains, ranks, measures; a failure on the way becomes the record's status."""
@@ -167,7 +191,7 @@ class Cell:
             self._measured(TIME_EPOCH, watch.seconds, "s", "one pass of counting")
             return
         train = settings.train
-        found.supervision = supervision_of(model, train.supervision)
+        found.supervision = supervision_of(self.model_class, train)
         batches = TrainingBatches(
             self.dataset,
             self.split,
@@ -179,7 +203,7 @@ class Cell:
             prefixes_per_user=train.prefixes_per_user,
             padded=not self.model_class.pad_invariant,
             seed=settings.seed,
-            device=self.device,
+            sequences=self.sequences,
         )
         found.targets = batches.targets_per_epoch
         trainer = Trainer(
@@ -194,16 +218,16 @@ class Cell:
         )
         trainer.resume()
         found.progress = trainer.progress
-        now = code()
-        began = found.progress.began_with = found.progress.began_with or now.model_dump()
-        if began != now.model_dump():
+        now = made_by(self.device)
+        began = found.progress.began_with = found.progress.began_with or now
+        if began != now:
+            differing = ", ".join(name for name in now if now[name] != began.get(name))
             self._warn(
-                "The training began with other code than it was resumed with.",
-                "Its numbers belong to neither; run it again with --fresh.",
+                f"The training was resumed under another {differing} than it began with.",
+                "It may differ from an uninterrupted one; --fresh starts again.",
             )
-        with PhaseMemory(MEMORY_TRAIN, self.device, level=self.level) as memory:
+        with self._memory(MEMORY_TRAIN):
             found.stopped = trainer.run()
-        found.measurements += memory.measurements()
         seconds = median(row["seconds"] for row in trainer.progress.curve)
         self._measured(TIME_EPOCH, seconds, "s", "median over epochs, without validation")
 
@@ -212,12 +236,8 @@ class Cell:
         self.listener.phase("evaluating")
         found = self.found
         found.validation = self._evaluate("valid", PROTOCOLS).metrics
-        with (
-            PhaseMemory(MEMORY_EVALUATE, self.device, level=self.level) as memory,
-            Stopwatch(self.device) as watch,
-        ):
+        with self._memory(MEMORY_EVALUATE), Stopwatch(self.device) as watch:
             found.test = self._evaluate("test", PROTOCOLS, coverage_at=10)
-        found.measurements += memory.measurements()
         users = len(found.test.targets)
         self._measured(
             TIME_EVALUATE, watch.seconds, "s", f"one pass over {users} users, four protocols"
@@ -248,7 +268,7 @@ class Cell:
             status=status,
             reason=reason,
             created=utc_now(),
-            command=command(self.resolved),
+            command=command(self.resolved, self.columns),
             model=ModelUsed(
                 name=settings.model,
                 family=self.model_class.info.family,
@@ -299,11 +319,22 @@ class Cell:
             protocols=protocols,
             coverage_at=coverage_at,
             batch_tokens=self.settings.evaluate.batch_tokens,
+            sequences=self.sequences,
         )
 
     def _validate(self) -> tuple[dict[str, float], float]:
         evaluation = self._evaluate("valid", _selecting(self.settings))
         return evaluation.metrics, evaluation[self.settings.evaluate.select_by]
+
+    @contextmanager
+    def _memory(self, name: str) -> Iterator[None]:
+        """Measures a phase; its peak stands in the record even if the phase fails."""
+        memory = PhaseMemory(name, self.device, level=self.level)
+        try:
+            with memory:
+                yield
+        finally:
+            self.found.measurements += memory.measurements()
 
     def _warn(self, what: str, advice: str) -> None:
         self.found.warnings.append(Caution(what=what, advice=advice))
@@ -313,17 +344,6 @@ class Cell:
         self.found.measurements.append(
             Measurement(name=name, value=value, unit=unit, method=method)
         )
-
-
-def _device(wanted: str) -> str:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise SrbenchError(
-            "There is no CUDA device that this torch can use: run with --device cpu, or see "
-            "srbench doctor."
-        )
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
 
 
 def _selecting(settings: RunSettings) -> tuple[Protocol, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +16,7 @@ from srbench.data.dataset import Dataset, Split
 from srbench.data.split import leak, tied_share
 from srbench.evaluate.protocol import PROTOCOL_VERSION
 from srbench.experiment.oracle import oracle_metrics
+from srbench.models.base import Encoder
 from srbench.record.key import key_of
 from srbench.record.schema import DataUsed, PreparationStep
 
@@ -20,14 +24,26 @@ if TYPE_CHECKING:
     from srbench.config import Resolved
 
 
-def run_key(settings: RunSettings, dataset: Dataset, split: Split, device: torch.device) -> str:
-    """The key of the record: everything that decides its result, and nothing else."""
+def run_key(
+    settings: RunSettings,
+    model: type[Encoder],
+    dataset: Dataset,
+    split: Split,
+    device: torch.device,
+) -> str:
+    """The key of the record: what decides its result on one machine with equal threads.
+
+    Our own models are covered by the version; those of others by their source file.
+    """
+    ours = model.__module__.startswith("srbench.models.")
+    source = None if ours else Path(inspect.getfile(model)).read_bytes()
     return key_of(
         {
             "model": settings.model,
             "settings": settings.settings,
             "data": [dataset.fingerprint, split.name, settings.data.length],
-            "train": settings.train.model_dump(),
+            "source": None if source is None else hashlib.sha256(source).hexdigest(),
+            "train": settings.train.model_dump() if model.learns == "gradient" else None,
             "evaluate": settings.evaluate.model_dump(),
             "seed": settings.seed,
             "device": device.type,
@@ -37,11 +53,12 @@ def run_key(settings: RunSettings, dataset: Dataset, split: Split, device: torch
     )
 
 
-def command(resolved: Resolved) -> str:
+def command(resolved: Resolved, columns: str | None = None) -> str:
     """The command that makes the record again, without what is default or preset."""
     settings = resolved.settings
     words = ["srbench", "run", "--model", settings.model, "--dataset", settings.dataset]
     words += ["--seed", str(settings.seed)]
+    words += [] if columns is None else ["--columns", columns]
     for row in resolved.rows():
         if row.key != "seed" and row.origin != "default" and not row.origin.startswith("preset"):
             value = row.value if row.value is not None else "none"

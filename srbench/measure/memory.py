@@ -8,6 +8,9 @@ counts what the driver itself takes. What cannot be known is None with a reason,
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 import re
 import resource
@@ -67,6 +70,7 @@ class PhaseMemory:
             torch.cuda.empty_cache()  # what an earlier phase reserved is not this one's
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
+            _give_back()  # what an earlier phase has freed is not this one's
             if self._level is None:
                 self._level = resident_bytes()
             self._before = _status_bytes("VmHWM") or 0
@@ -104,6 +108,13 @@ class PhaseMemory:
             reason = "the process had been larger before, and its peak could not be set back"
             return _unknown(name, method, reason)
         return _measured(name, max(mark - self._level, 0), method)
+
+
+def _give_back() -> None:
+    """Returns freed memory to the system, where the C library can (glibc)."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _set_peak_back() -> bool:

@@ -124,7 +124,7 @@ class Store:
 
         Where a key has a good run and a later failure, the good run is the record.
         """
-        records: dict[str, Record] = {}
+        records: dict[tuple[str, str], Record] = {}
         unreadable: list[str] = []
         for path in sorted(self.folder.glob("*/*.json")):
             if not _RECORD_NAME.fullmatch(path.name) or path.parent.name.startswith("."):
@@ -134,8 +134,9 @@ class Store:
             except SrbenchError as error:
                 unreadable.append(str(error))
                 continue
-            if record.key not in records or record.status == "ok":
-                records[record.key] = record
+            place = (record.data.name, record.key)
+            if place not in records or record.status == "ok":
+                records[place] = record
         return Scan(list(records.values()), unreadable)
 
     def records(self) -> list[Record]:

@@ -60,7 +60,7 @@ class Checkpoint:
         tensors |= {f"best/{name}": value for name, value in best.items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
-        plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         about = {"format": FORMAT, "key": self.key, "progress": asdict(progress)}
         about["sha256"] = _digest(plain)
         write_bytes_atomically(self.path, save(plain, {"srbench": json.dumps(about)}))

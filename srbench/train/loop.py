@@ -14,6 +14,7 @@ from srbench.config.settings import TrainSettings
 from srbench.data.batches import TrainingBatch, TrainingBatches
 from srbench.errors import RunFailed, SrbenchError
 from srbench.measure.clock import Stopwatch
+from srbench.models.base import Encoder
 from srbench.recommender import Recommender
 from srbench.train.checkpoint import Checkpoint, Progress, copy_of
 from srbench.train.losses import cross_entropy
@@ -39,18 +40,29 @@ def seed_all(seed: int, epoch: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0]))
 
 
-def supervision_of(recommender: Recommender, wanted: str) -> Supervision:
+def supervision_of(model: type[Encoder], settings: TrainSettings) -> Supervision:
     """What to train on: `all` where the model has `prefixes`, else `last`.
 
-    Raises SrbenchError if `all` is wanted and cannot be had.
+    Raises SrbenchError if `all` is wanted and cannot be had, or if a setting has no effect on it.
     """
-    able = recommender.encoder.has_prefixes()
+    able, wanted = model.has_prefixes(), settings.supervision
     if wanted == "all" and not able:
         raise SrbenchError(
-            f"{type(recommender.encoder).__name__} cannot represent all prefixes in one pass: use "
+            f"{model.__name__} cannot represent all prefixes in one pass: use "
             "train.supervision=last, or auto."
         )
-    return "all" if able and wanted != "last" else "last"
+    chosen: Supervision = "all" if able and wanted != "last" else "last"
+    if chosen == "all" and settings.prefixes_per_user is not None:
+        raise SrbenchError(
+            f"train.prefixes_per_user has no effect where {model.__name__} trains on all positions "
+            "at once: leave it out, or set train.supervision=last."
+        )
+    if chosen == "last" and settings.stride is not None:
+        raise SrbenchError(
+            f"train.stride has no effect where {model.__name__} trains on one prefix at a time: "
+            "leave it out."
+        )
+    return chosen
 
 
 class Trainer:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK = 256  # targets at a time: their logits stay in the cache of a CPU
+LOGITS = 1 << 26  # at a time on a GPU
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -35,11 +36,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             torch.mm(h, table_VD.t(), out=logits_CV)
             torch.softmax(logits_CV, dim=-1, out=shares_CV)
             share_C1 = shares_CV.gather(1, targets)
-            total -= (
-                share_C1.log().sum()
-                if bool((share_C1 > 1e-30).all())
-                else _log_shares(logits_CV, targets)
-            )
+            if h.is_cuda or bool((share_C1 <= 1e-30).any()):  # to look would wait for a GPU
+                total -= _log_shares(logits_CV, targets)
+            else:
+                total -= share_C1.log().sum()
             shares_CV.scatter_(1, targets, share_C1 - 1)
             torch.mm(shares_CV, table_VD, out=dh_ND[start : start + chunk])
             dtable_VD.addmm_(shares_CV.t(), h)
@@ -59,11 +59,16 @@ def _log_shares(logits_CV: Tensor, targets_C1: Tensor) -> Tensor:
     return F.log_softmax(logits_CV, dim=-1).gather(1, targets_C1).sum()
 
 
-def cross_entropy(h_ND: Tensor, table_VD: Tensor, targets_N: Tensor, chunk: int = CHUNK) -> Tensor:
+def cross_entropy(
+    h_ND: Tensor, table_VD: Tensor, targets_N: Tensor, chunk: int | None = None
+) -> Tensor:
     """Mean over N of -log softmax(h table')[target]. Equal to `F.cross_entropy` of the logits.
 
-    targets_N: int64 rows of the table. Gradients for h and the table.
+    targets_N: int64 rows of the table. chunk: targets at a time; None: what suits the device.
+    Gradients for h and the table.
     """
+    if chunk is None:
+        chunk = max(CHUNK, LOGITS // len(table_VD)) if h_ND.is_cuda else CHUNK
     loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         h_ND, table_VD, targets_N, chunk
     )
