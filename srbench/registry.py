@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -69,9 +70,10 @@ def _from_file(name: str) -> type[Encoder]:
         raise SrbenchError(
             f"There is no file {file} to take the model {wanted} from; check the path."
         )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"{path.stem} of {path.resolve()}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where inspect looks for the file of a class
     try:
         spec.loader.exec_module(module)
     except Exception as error:

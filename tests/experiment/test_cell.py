@@ -301,3 +301,56 @@ def test_half_precision_and_clipping_train(tmp_path: Path) -> None:
     for model in ("gru4rec", "sasrec", "glintru"):
         record = run(tmp_path, model, train__precision="bf16", train__clip_norm=1.0)
         assert record.status == "ok"
+
+
+def test_a_setting_without_effect_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SrbenchError, match=r"train\.prefixes_per_user has no effect where GRU4Rec"):
+        run(tmp_path, train__prefixes_per_user=2)
+    with pytest.raises(SrbenchError, match=r"train\.stride has no effect where GlintRUOfficial"):
+        run(tmp_path, "glintru-official", train__stride=5)
+
+
+def test_a_counting_model_tells_what_changed_nothing(tmp_path: Path) -> None:
+    record = run(tmp_path, "pop", train__epochs=7)
+    (told,) = [w.what for w in record.warnings if "by counting" in w.what]
+    assert "train.epochs" in told and "train.lr" in told and "train.patience" not in told
+    assert run(tmp_path, "pop", train__epochs=8).key == record.key
+
+
+def test_a_models_file_is_part_of_the_key(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    keys = []
+    for line in ("", "# another model\n"):
+        file.write_text(
+            f"{line}from srbench.models.pop import Pop\n\n\nclass Mine(Pop):\n    pass\n"
+        )
+        resolved = resolve(f"{file}:Mine", DATA, flags={"data.length": 10})
+        keys.append(cell.run(resolved, results=tmp_path / "results").key)
+    assert keys[0] != keys[1]
+
+
+def test_the_command_names_the_columns(tmp_path: Path) -> None:
+    file = tmp_path / "events.csv"
+    rows = [f"{user},{1 + (3 * user + n) % 40},{n}" for user in range(30) for n in range(8)]
+    file.write_text("\n".join(["who,what,when", *rows]))
+    resolved = resolve("pop", str(file), flags={"data.k_core": 0})
+    record = cell.run(resolved, results=tmp_path / "results", columns="who,what,when")
+    assert "--columns who,what,when" in record.command
+    assert str(tmp_path) not in record.to_json()
+
+
+def test_threads_are_those_of_before_after_a_run(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    record = run(tmp_path, "pop", threads=before + 1)
+    assert record.environment.threads == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_a_training_resumed_elsewhere_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, listener=StopIn(3))
+    here = cell.made_by(torch.device("cpu"))
+    monkeypatch.setattr(cell, "made_by", lambda device: here | {"threads": 99})
+    (warning,) = run(tmp_path).warnings
+    assert "resumed under another threads" in warning.what
