@@ -86,7 +86,8 @@ def _usage(error: Exception) -> str:
     message = message or error.format_message()  # type: ignore[attr-defined]
     near = getattr(error, "possibilities", None)
     hint = f" Did you mean {' or '.join(sorted(near))}?" if near else ""
-    return f"{command}: {message.rstrip('.')}.{hint} See {command} --help."
+    stop = "" if message.endswith("?") else "."
+    return f"{command}: {message.rstrip('.')}{stop}{hint} See {command} --help."
 
 
 def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:

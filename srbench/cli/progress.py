@@ -67,6 +67,9 @@ class PlainListener(Listener):
             if summary.leak is not None:
                 self.say(f"  leak: {summary.leak:.1%} of training is later than the median test")
 
+    def resumed(self, epoch: int, epochs: int) -> None:
+        self.say(f"goes on behind epoch {epoch} of {epochs}; --fresh starts again")
+
     def estimate(self, seconds_per_epoch: float, epochs: int, advice: str | None) -> None:
         self.say(
             f"an epoch takes about {duration(seconds_per_epoch)}, "

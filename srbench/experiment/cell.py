@@ -153,7 +153,7 @@ class Cell:
             self.evaluate()
             self.measure()
         except KeyboardInterrupt:
-            status, reason = "interrupted", "interrupted from the keyboard"
+            status, reason = "interrupted", "Ctrl-C was pressed"
         except RunFailed as error:
             status, reason = "failed", str(error)
         except (RuntimeError, MemoryError) as error:
@@ -216,7 +216,8 @@ class Cell:
             watcher=self.listener,
             epoch_ends=lambda row, best: self.listener.epoch_ends(Epoch.model_validate(row), best),
         )
-        trainer.resume()
+        if trainer.resume():
+            self.listener.resumed(trainer.progress.epoch, train.epochs)
         found.progress = trainer.progress
         now = made_by(self.device)
         began = found.progress.began_with = found.progress.began_with or now

@@ -30,6 +30,9 @@ class Listener:
         epochs: at most; early stopping may end the training before.
         """
 
+    def resumed(self, epoch: int, epochs: int) -> None:
+        """The training goes on behind `epoch` of at most `epochs`, from its checkpoint."""
+
     def epoch_begins(self, epoch: int, epochs: int, targets: int) -> None:
         """Epoch `epoch` of at most `epochs` (from 1) begins; it has `targets` targets."""
 

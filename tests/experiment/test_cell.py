@@ -65,6 +65,15 @@ class StopIn(Listener):
             raise KeyboardInterrupt
 
 
+class Told(Listener):
+    """Remembers where a training went on."""
+
+    behind: tuple[int, int] | None = None
+
+    def resumed(self, epoch: int, epochs: int) -> None:
+        self.behind = (epoch, epochs)
+
+
 @pytest.mark.parametrize("model", SMALL)
 def test_every_model_runs_from_data_to_record(tmp_path: Path, model: str) -> None:
     record = run(tmp_path, model)
@@ -125,7 +134,9 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, model: str) ->
     assert broken.status == "interrupted"
     assert broken.training is not None and broken.training.epochs == 2
     assert list((tmp_path / "broken").glob("*/*.failed.json"))
-    resumed = run(tmp_path / "broken", model)
+    told = Told()
+    resumed = run(tmp_path / "broken", model, listener=told)
+    assert told.behind == (2, 4)
     assert resumed.status == "ok" and resumed.key == whole.key
     assert resumed.training is not None and resumed.training.resumed_from == [2]
     assert not list((tmp_path / "broken").glob("*/*.failed.json"))
