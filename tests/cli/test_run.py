@@ -167,7 +167,11 @@ def test_ctrl_c_from_the_shell(tmp_path: Path) -> None:
     words = ["run", "--model", "gru4rec", "--dataset", "synthetic:users=60,items=150,length=8"]
     words += ["--epochs", "100000", "--set", "train.patience=100000", "--results", str(tmp_path)]
     started = subprocess.Popen(
-        [sys.executable, "-m", "srbench", *words], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "srbench", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts its background jobs deaf to Ctrl-C, and the tests may be one of them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert started.stderr is not None
     for line in started.stderr:
