@@ -1,6 +1,6 @@
 """Times srbench and its peers in turn, in one run, and prints the table with the ratios.
 
-    make bench                                     everything (about half an hour on two cores)
+    make bench                                     everything, on a machine that does nothing else
     python benchmarks/speed.py --only sasrec-ml-100k help
     python benchmarks/speed.py --quick             a look: one epoch, few steps, no ml-1m peers
     python benchmarks/speed.py --full              whole epochs of RecBole instead of some steps
