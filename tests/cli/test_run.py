@@ -171,7 +171,7 @@ def test_ctrl_c_from_the_shell(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         # A shell starts its background jobs deaf to Ctrl-C, and the tests may be one of them.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert started.stderr is not None
     for line in started.stderr:
