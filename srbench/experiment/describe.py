@@ -42,7 +42,6 @@ def run_key(
             "model": settings.model,
             "settings": settings.settings,
             "data": [dataset.fingerprint, split.name, settings.data.length],
-            "source": None if source is None else hashlib.sha256(source).hexdigest(),
             "train": settings.train.model_dump() if model.learns == "gradient" else None,
             "evaluate": settings.evaluate.model_dump(),
             "seed": settings.seed,
@@ -50,6 +49,7 @@ def run_key(
             "protocol": PROTOCOL_VERSION,
             "srbench": srbench.__version__,
         }
+        | ({} if source is None else {"source": hashlib.sha256(source).hexdigest()})
     )
 
 
