@@ -112,20 +112,19 @@ class _GRUScan(torch.autograd.Function):
         dg_LBG = slope_LBKD.view(length, batch, 3 * width)  # overwritten event by event
         all_LBD = torch.empty_like(n_LBD)
         carried = n_LBD.new_zeros(batch, width)
-        for t, (dy, dh, z, slope, dg) in enumerate(
-            zip(
-                dh_LBD.unbind()[::-1],
-                all_LBD.unbind()[::-1],
-                z_LBD.unbind()[::-1],
-                slope_LBKD.unbind()[::-1],
-                dg_LBG.unbind()[::-1],
-                strict=True,
-            )
+        for dy, dh, z, slope, dg, da in zip(
+            dh_LBD.unbind()[::-1],
+            all_LBD.unbind()[::-1],
+            z_LBD.unbind()[::-1],
+            slope_LBKD.unbind()[::-1],
+            dg_LBG.unbind()[::-1],
+            [None] * length if da_LBG is None else da_LBG.unbind()[::-1],
+            strict=True,
         ):
             torch.add(dy, carried, out=dh)
             torch.mul(slope, dh[:, None], out=slope)
             torch.mul(dh, z, out=carried)
-            carried.addmm_(dg if da_LBG is None else dg + da_LBG[length - 1 - t], w_GD)
+            carried.addmm_(dg if da is None else dg + da, w_GD)
         da_LBG = dg_LBG if da_LBG is None else da_LBG + dg_LBG
         dw_GD = da_LBG.view(-1, 3 * width).t() @ h_LBD[:-1].reshape(-1, width)
         torch.mul(all_LBD, new_LBD, out=dg_LBG[..., 2 * width :])  # n sees g past the reset gate

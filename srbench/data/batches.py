@@ -39,29 +39,31 @@ class Sequences:
 
     def gather(self, starts: Int64, lengths: Int64) -> Batch:
         """Histories of `lengths` events from positions `starts` of the flat arrays."""
-        lengths_B = torch.from_numpy(lengths).to(self.device)
-        places_BL, inside_BL = self._places(starts, lengths)
-        items_BL = self.items[places_BL].long() * inside_BL
-        times_BL = None if self.times is None else self.times[places_BL] * inside_BL
-        return Batch(items_BL, lengths_B, times_BL)
+        return self._gather(starts, lengths)[0]
 
     def histories(self, users: Int64, ends: Int64, length: int, offsets: Int64) -> Batch:
-        """The last `length` events before each of `ends`, which belong to `users`."""
+        """The last `length` events before each of `ends`, of `users`, padded on the right."""
         starts = np.maximum(offsets[users], ends - length)
         return self.gather(starts, ends - starts)
 
-    def next_items(self, starts: Int64, lengths: Int64, first: Int64) -> Tensor:
-        """targets_BL: the item behind each event, 0 on pads and before position `first`."""
-        places_BL, inside_BL = self._places(starts, lengths)
+    def with_next(self, starts: Int64, lengths: Int64, first: Int64) -> tuple[Batch, Tensor]:
+        """`gather`, and targets_BL: the item behind each event, 0 on pads and before `first`."""
+        batch, places_BL, inside_BL = self._gather(starts, lengths)
         positions_L = torch.arange(places_BL.shape[1], device=self.device)
         wanted_BL = inside_BL & (positions_L >= torch.from_numpy(first).to(self.device)[:, None])
-        return self.items[(places_BL + 1).clamp_(max=len(self.items) - 1)].long() * wanted_BL
+        next_BL = self.items[(places_BL + 1).clamp_(max=len(self.items) - 1)]
+        return batch, next_BL.long() * wanted_BL
 
-    def _places(self, starts: Int64, lengths: Int64) -> tuple[Tensor, Tensor]:
+    def _gather(self, starts: Int64, lengths: Int64) -> tuple[Batch, Tensor, Tensor]:
+        """The batch, where each of its slots stands in the flat arrays, and which are no pads."""
+        lengths_B = torch.from_numpy(lengths).to(self.device)
         positions_L = torch.arange(int(lengths.max()), device=self.device)
         places_BL = torch.from_numpy(starts).to(self.device)[:, None] + positions_L
-        inside_BL = positions_L < torch.from_numpy(lengths).to(self.device)[:, None]
-        return places_BL.clamp_(max=len(self.items) - 1), inside_BL
+        places_BL.clamp_(max=len(self.items) - 1)
+        inside_BL = positions_L < lengths_B[:, None]
+        items_BL = self.items[places_BL].long() * inside_BL
+        times_BL = None if self.times is None else self.times[places_BL] * inside_BL
+        return Batch(items_BL, lengths_B, times_BL), places_BL, inside_BL
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,7 @@ class TrainingBatches:
         """The batches of one epoch."""
         for rows in self.plan(epoch):
             starts, lengths = self.starts[rows], self.lengths[rows]
-            batch = self.sequences.gather(starts, lengths)
-            targets = self.sequences.next_items(starts, lengths, self.first[rows])
+            batch, targets = self.sequences.with_next(starts, lengths, self.first[rows])
             if self.supervision == "last":
                 targets = targets.gather(1, batch.lengths_B[:, None] - 1).squeeze(1)
             yield TrainingBatch(batch, targets, int(self.counts[rows].sum()))
@@ -201,13 +202,6 @@ def _prefixes(starts: Int64, ends: Int64, length: int) -> tuple[Int64, Int64, In
     end = nth + 1
     begin = np.maximum(0, end - length)
     return starts[user] + begin, end - begin, user
-
-
-def histories(
-    dataset: Dataset, users: Int64, ends: Int64, length: int, device: torch.device | str = "cpu"
-) -> Batch:
-    """The last `length` events before each of `ends`, padded on the right."""
-    return Sequences(dataset, device).histories(users, ends, length, dataset.offsets)
 
 
 def training_part(

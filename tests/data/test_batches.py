@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from srbench.data.batches import Sequences, TrainingBatches, histories
+from srbench.data.batches import Sequences, TrainingBatches
 from srbench.data.dataset import Dataset, Split, Targets
 from srbench.errors import SrbenchError
 
@@ -155,7 +155,7 @@ def test_models_that_pads_change_are_planned_at_full_length() -> None:
 
 
 def test_histories_are_the_last_events_before_the_end() -> None:
-    batch = histories(TINY, np.array([0, 1]), np.array([6, 9]), 3)
+    batch = Sequences(TINY).histories(np.array([0, 1]), np.array([6, 9]), 3, TINY.offsets)
     assert batch.items_BL.tolist() == [[4, 5, 6], [8, 9, 0]]
     assert batch.lengths_B.tolist() == [3, 2]
     assert batch.times_BL is not None
