@@ -7,7 +7,7 @@ Tensor names carry their shape:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -25,11 +25,16 @@ class Batch:
     items_BL: int64, item ids 1..V in time order, 0 behind the end of each history.
     lengths_B: int64, at least 1.
     times_BL: int64 seconds, 0 behind the end; None where the dataset has no times.
+    target_times_B: int64 seconds, the time of the event to be predicted, the one behind the whole
+        history; None where the dataset has no times. At an earlier position t the event to be
+        predicted is the next one, of times_BL[:, t + 1]. To look at either is knowledge that other
+        models do not have: a model may do so only under a setting `target_time`, off by default.
     """
 
     items_BL: Tensor
     lengths_B: Tensor
     times_BL: Tensor | None = None
+    target_times_B: Tensor | None = None
 
     def __len__(self) -> int:
         return self.items_BL.shape[0]
@@ -43,7 +48,7 @@ class Batch:
         """The same histories with pads up to `length` positions."""
         short = (0, length - self.items_BL.shape[1])
         times_BL = None if self.times_BL is None else F.pad(self.times_BL, short)
-        return Batch(F.pad(self.items_BL, short), self.lengths_B, times_BL)
+        return replace(self, items_BL=F.pad(self.items_BL, short), times_BL=times_BL)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,10 @@ class Sequences:
             self.times = torch.from_numpy(np.array(dataset.times)).to(self.device)
 
     def gather(self, starts: Int64, lengths: Int64) -> Batch:
-        """Histories of `lengths` events from positions `starts` of the flat arrays."""
+        """Histories of `lengths` events from positions `starts` of the flat arrays.
+
+        Behind each of them stands the event to be predicted.
+        """
         return self._gather(starts, lengths)[0]
 
     def histories(self, users: Int64, ends: Int64, length: int, offsets: Int64) -> Batch:
@@ -62,8 +65,11 @@ class Sequences:
         places_BL.clamp_(max=len(self.items) - 1)
         inside_BL = positions_L < lengths_B[:, None]
         items_BL = self.items[places_BL].long() * inside_BL
-        times_BL = None if self.times is None else self.times[places_BL] * inside_BL
-        return Batch(items_BL, lengths_B, times_BL), places_BL, inside_BL
+        if self.times is None:
+            return Batch(items_BL, lengths_B), places_BL, inside_BL
+        times_BL = self.times[places_BL] * inside_BL
+        target_times_B = self.times[torch.from_numpy(starts + lengths).to(self.device)]
+        return Batch(items_BL, lengths_B, times_BL, target_times_B), places_BL, inside_BL
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -172,3 +174,36 @@ def test_a_history_never_holds_its_target_or_another_users_event(length: int) ->
         kept = history[-length:]
         assert batch.items_BL[row, : len(kept)].tolist() == kept
         assert batch.items_BL[row, len(kept) :].sum() == 0
+
+
+def test_the_time_of_the_target_is_that_of_the_event_behind_the_history() -> None:
+    # The time of an event is its place, and user 0 trains on the places 0 to 4.
+    for supervision in ("all", "last"):
+        for one in make(supervision, stride=1 if supervision == "all" else None).epoch(1):
+            batch = one.batch
+            assert batch.times_BL is not None and batch.target_times_B is not None
+            last = batch.times_BL.gather(1, batch.lengths_B[:, None] - 1).squeeze(1)
+            assert torch.equal(batch.target_times_B, last + 1)
+            items = Sequences(TINY).items[batch.target_times_B]
+            asked_last = one.targets
+            if supervision == "all":
+                asked_last = asked_last.gather(1, batch.lengths_B[:, None] - 1).squeeze(1)
+            assert torch.equal(items.long(), asked_last)
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_the_time_of_the_target_in_evaluation(part: str) -> None:
+    targets = getattr(leave_one_out(TINY), part)
+    batch = Sequences(TINY).histories(targets.users, targets.ends, 3, TINY.offsets)
+    assert batch.target_times_B is not None
+    assert batch.target_times_B.tolist() == targets.ends.tolist()
+    assert torch.equal(batch.padded(9).target_times_B, batch.target_times_B)
+
+
+def test_without_times_nothing_has_a_time() -> None:
+    timeless = replace(TINY, times=None)
+    batches = [one.batch for one in make("all", timeless).epoch(1)]
+    batches.append(Sequences(timeless).histories(np.array([0]), np.array([6]), 3, TINY.offsets))
+    for batch in batches:
+        assert batch.times_BL is None and batch.target_times_B is None
+        assert batch.padded(9).target_times_B is None
