@@ -112,6 +112,12 @@ class Encoder(nn.Module):
         return cls.prefixes is not Encoder.prefixes
 
     @classmethod
+    def can_prefixes(cls, settings: Settings) -> bool:
+        """Are there `prefixes` with these settings? A class that has them has them with all, unless
+        it overrides this; where the answer is no, `prefixes` raises NotImplementedError."""
+        return cls.has_prefixes()
+
+    @classmethod
     def has_step(cls) -> bool:
         return cls.step is not Encoder.step
 

@@ -17,6 +17,7 @@ class Recommender(nn.Module):
 
     def __init__(self, model: type[Encoder], settings: Settings, n_items: int, length: int) -> None:
         super().__init__()
+        self.settings = settings
         self.n_items = n_items
         self.length = length
         self.encoder = model(settings, n_items, length)

@@ -89,7 +89,7 @@ def test_pads_change_a_model_exactly_if_it_says_so(recommender: Recommender) -> 
 
 
 def test_prefixes_are_forward_of_every_prefix(recommender: Recommender) -> None:
-    if not recommender.encoder.has_prefixes():
+    if not recommender.encoder.can_prefixes(recommender.settings):
         with pytest.raises(NotImplementedError):
             recommender.prefixes(random_batch())
         return
@@ -103,7 +103,7 @@ def test_prefixes_are_forward_of_every_prefix(recommender: Recommender) -> None:
 
 def test_gradients_through_prefixes_are_those_through_forward(recommender: Recommender) -> None:
     kind = type(recommender.encoder)
-    if not kind.has_prefixes() or kind.learns != "gradient":
+    if not kind.can_prefixes(recommender.settings) or kind.learns != "gradient":
         return
     batch = random_batch()
     generator = torch.Generator().manual_seed(2)

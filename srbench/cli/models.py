@@ -106,7 +106,7 @@ def _listed(name: str, model: type[Encoder]) -> Listed:
         encoder_parameters=sum(parameter.numel() for parameter in encoder.parameters()),
         item_parameters=encoder.width,
         trained=model.learns == "gradient",
-        prefixes=model.has_prefixes(),
+        prefixes=model.can_prefixes(model.Settings()),
         step=model.has_step(),
         pads_absent=model.pad_invariant,
     )

@@ -131,7 +131,7 @@ class Cell:
     def _refuse_unused(self) -> None:
         """A setting of the training that this model has no use for is an error, or is told."""
         if self.model_class.learns == "gradient":
-            supervision_of(self.model_class, self.settings.train)
+            supervision_of(self.model_class, self.resolved.model_settings, self.settings.train)
             return
         unused = [
             key
@@ -191,7 +191,7 @@ class Cell:
             self._measured(TIME_EPOCH, watch.seconds, "s", "one pass of counting")
             return
         train = settings.train
-        found.supervision = supervision_of(self.model_class, train)
+        found.supervision = supervision_of(self.model_class, self.resolved.model_settings, train)
         batches = TrainingBatches(
             self.dataset,
             self.split,

@@ -14,7 +14,7 @@ from srbench.config.settings import TrainSettings
 from srbench.data.batches import TrainingBatch, TrainingBatches
 from srbench.errors import RunFailed, SrbenchError
 from srbench.measure.clock import Stopwatch
-from srbench.models.base import Encoder
+from srbench.models.base import Encoder, Settings
 from srbench.recommender import Recommender
 from srbench.train.checkpoint import Checkpoint, Progress, copy_of
 from srbench.train.losses import cross_entropy
@@ -40,15 +40,18 @@ def seed_all(seed: int, epoch: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0]))
 
 
-def supervision_of(model: type[Encoder], settings: TrainSettings) -> Supervision:
-    """What to train on: `all` where the model has `prefixes`, else `last`.
+def supervision_of(
+    model: type[Encoder], model_settings: Settings, settings: TrainSettings
+) -> Supervision:
+    """What to train on: `all` where the model has `prefixes` with its settings, else `last`.
 
     Raises SrbenchError if `all` is wanted and cannot be had, or if a setting has no effect on it.
     """
-    able, wanted = model.has_prefixes(), settings.supervision
+    able, wanted = model.can_prefixes(model_settings), settings.supervision
     if wanted == "all" and not able:
         raise SrbenchError(
-            f"{model.__name__} cannot represent all prefixes in one pass: use "
+            f"{model.__name__} cannot represent all prefixes in one pass"
+            f"{' with these settings' if model.has_prefixes() else ''}: use "
             "train.supervision=last, or auto."
         )
     chosen: Supervision = "all" if able and wanted != "last" else "last"
