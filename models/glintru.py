@@ -35,7 +35,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, State
-from srbench.models.layers import GRU, Dropout, causal_linear_attention, shift, split_heads
+from srbench.models.layers import (
+    GRU,
+    Dropout,
+    causal_linear_attention,
+    shift,
+    split_heads,
+    unit_elu,
+)
 
 
 class GlintRUSettings(Settings):
@@ -71,16 +78,15 @@ class LinearAttention(nn.Module):
         self.query, self.key, self.value, self.dense = (nn.Linear(width, width) for _ in range(4))
         self.norm = nn.LayerNorm(width, eps=1e-12)
 
-    def features(self, x_BD: Tensor) -> Tensor:
+    def features(self, x_BD: Tensor, factor: float = 1.0) -> Tensor:
         """elu, then unit length in each head; leading dimensions are free."""
-        x_BHC = F.elu(x_BD).unflatten(-1, (self.heads, -1))
-        return F.normalize(x_BHC, dim=-1, eps=self.eps).flatten(-2)
+        return unit_elu(x_BD, self.heads, factor, self.eps)
 
     def out(self, y_BD: Tensor, x_BD: Tensor) -> Tensor:
         return self.norm(self.dense(y_BD) + x_BD)
 
     def prefixes(self, x_LBD: Tensor) -> Tensor:
-        q = self.features(self.query(x_LBD)) * self.scale
+        q = self.features(self.query(x_LBD), self.scale)
         k, v = self.features(self.key(x_LBD)), self.value(x_LBD)
         q_BHLC, k_BHLC, v_BHLC = (split_heads(part, self.heads) for part in (q, k, v))
         y_BHLC = causal_linear_attention(q_BHLC, k_BHLC, v_BHLC)
@@ -94,7 +100,7 @@ class LinearAttention(nn.Module):
         return k.transpose(-1, -2) @ v
 
     def read(self, x_BD: Tensor, memory_BHCC: Tensor) -> Tensor:
-        q_BHC = (self.features(self.query(x_BD)) * self.scale).unflatten(-1, (self.heads, -1))
+        q_BHC = self.features(self.query(x_BD), self.scale).unflatten(-1, (self.heads, -1))
         return self.out((q_BHC[..., None, :] @ memory_BHCC).flatten(1), x_BD)
 
 

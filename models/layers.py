@@ -131,6 +131,36 @@ class _GRUScan(torch.autograd.Function):
         return dg_LBG, dw_GD, carried, None
 
 
+class _GRUCell(torch.autograd.Function):
+    """One event of a GRU from g = x W' and a = h U'; its backward writes each gradient once."""
+
+    @staticmethod
+    def forward(ctx: Any, g_BG: Tensor, a_BG: Tensor, h_BD: Tensor) -> Tensor:
+        width = h_BD.shape[-1]
+        rz_BG = torch.add(g_BG[..., : 2 * width], a_BG[..., : 2 * width]).sigmoid_()
+        r_BD, z_BD = rz_BG[..., :width], rz_BG[..., width:]
+        n_BD = torch.addcmul(g_BG[..., 2 * width :], r_BD, a_BG[..., 2 * width :]).tanh_()
+        ctx.save_for_backward(a_BG, rz_BG, n_BD, h_BD)
+        return torch.lerp(n_BD, h_BD, z_BD)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dh_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        a_BG, rz_BG, n_BD, h_BD = ctx.saved_tensors
+        width = h_BD.shape[-1]
+        r_BD, z_BD = rz_BG[..., :width], rz_BG[..., width:]
+        dold_BD = dh_BD * z_BD
+        dg_BG = torch.empty_like(a_BG)
+        dr_BD, dz_BD, dn_BD = dg_BG.split(width, dim=-1)
+        torch.sub(dh_BD, dold_BD, out=dn_BD).addcmul_(dn_BD * n_BD, n_BD, value=-1)
+        torch.mul(h_BD - n_BD, dold_BD, out=dz_BD).mul_(1 - z_BD)
+        da_BG = torch.empty_like(a_BG)
+        through_BD = torch.mul(dn_BD, r_BD, out=da_BG[..., 2 * width :])  # n sees a past r
+        torch.mul(a_BG[..., 2 * width :], through_BD, out=dr_BD).mul_(1 - r_BD)
+        da_BG[..., : 2 * width] = dg_BG[..., : 2 * width]
+        return dg_BG, da_BG, dold_BD
+
+
 class GRU(nn.GRU):
     """`nn.GRU` without biases, time first, with the parameters and the order of gates of torch.
 
@@ -182,10 +212,39 @@ class GRU(nn.GRU):
         w_in, w_GD = self.weights(layer)
         a_BG = h_BD @ w_GD.t() if a_BG is None else a_BG
         g_BG, a_BG = (x_BD @ w_in.t()).to(h_BD.dtype), a_BG.to(h_BD.dtype)
-        width = self.hidden_size
-        r_BD, z_BD = (g_BG[..., : 2 * width] + a_BG[..., : 2 * width]).sigmoid().chunk(2, dim=-1)
-        n_BD = torch.addcmul(g_BG[..., 2 * width :], r_BD, a_BG[..., 2 * width :]).tanh()
-        return torch.lerp(n_BD, h_BD, z_BD)
+        next_BD: Tensor = _GRUCell.apply(g_BG, a_BG, h_BD)  # type: ignore[no-untyped-call]
+        return next_BD
+
+
+class _UnitELU(torch.autograd.Function):
+    """elu, then unit length in each head, times a factor."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BD: Tensor, heads: int, factor: float, eps: float) -> Tensor:
+        e_BHC = F.elu(x_BD).unflatten(-1, (heads, -1))
+        norm_BH1 = torch.linalg.vector_norm(e_BHC, dim=-1, keepdim=True).clamp_min_(eps)
+        ctx.factor = factor
+        ctx.save_for_backward(e_BHC, norm_BH1)
+        return (e_BHC * (factor / norm_BH1)).flatten(-2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy_BD: Tensor) -> tuple[Tensor, None, None, None]:
+        e_BHC, norm_BH1 = ctx.saved_tensors
+        dy_BHC = dy_BD.view(e_BHC.shape)
+        along_BH1 = (dy_BHC * e_BHC).sum(-1, keepdim=True).div_(norm_BH1 * norm_BH1)
+        dx_BHC = torch.addcmul(dy_BHC, e_BHC, along_BH1, value=-1).mul_(ctx.factor / norm_BH1)
+        dx_BHC.addcmul_(dx_BHC, e_BHC.clamp(max=0))  # elu' = 1 + min(elu, 0)
+        return dx_BHC.flatten(-2), None, None, None
+
+
+def unit_elu(x_BD: Tensor, heads: int, factor: float = 1.0, eps: float = 1e-12) -> Tensor:
+    """`factor` elu(x) / |elu(x)| in each of the heads; leading dimensions are free.
+
+    Lengths below `eps` count as `eps`, as in `F.normalize`.
+    """
+    y_BD: Tensor = _UnitELU.apply(x_BD, heads, factor, eps)  # type: ignore[no-untyped-call]
+    return y_BD
 
 
 def split_heads(x_LBD: Tensor, heads: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from srbench.models.layers import (
     causal_linear_attention,
     shift,
     split_heads,
+    unit_elu,
 )
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}
@@ -145,3 +147,27 @@ def test_dropout_of_neighbours_is_independent() -> None:
     for lag in (1, 2, 3, 4):
         both = (kept[lag:] & kept[:-lag]).float().mean().item()
         assert both == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_cell_has_the_gradients_of_its_equations() -> None:
+    torch.manual_seed(0)
+    gru = GRU(3, 4).double()
+    x_LBD, h_LBD, a_LBG = double(5, 2, 3), double(5, 2, 4), double(5, 2, 12)
+    assert torch.autograd.gradcheck(lambda x, h: gru.cell(x, h, 0), (x_LBD, h_LBD))
+    assert torch.autograd.gradcheck(lambda x, h, a: gru.cell(x, h, 0, a), (x_LBD, h_LBD, a_LBG))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.25])
+def test_unit_elu_is_elu_of_unit_length_with_its_gradient(factor: float) -> None:
+    torch.manual_seed(0)
+    x_LBD = (torch.randn(5, 2, 6, dtype=torch.float64) * 2).requires_grad_()
+    heads = F.normalize(F.elu(x_LBD).unflatten(-1, (3, 2)), dim=-1) * factor
+    y_LBD = unit_elu(x_LBD, 3, factor)
+    torch.testing.assert_close(y_LBD, heads.flatten(-2), **EXACT)
+    dy_LBD = torch.randn_like(y_LBD)
+    (expected,) = torch.autograd.grad(heads.flatten(-2), x_LBD, dy_LBD)
+    torch.testing.assert_close(torch.autograd.grad(y_LBD, x_LBD, dy_LBD)[0], expected, **EXACT)
+
+
+def test_unit_elu_of_nothing_is_nothing() -> None:
+    assert unit_elu(torch.zeros(2, 4), 2).tolist() == [[0.0] * 4] * 2
