@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "gru4rec": [{"layers": 2}, {"hidden": 5}],
     "sasrec": [{"layers": 1}, {"heads": 1}],
+    "sligru4rec": [{"cell": "ligru"}, {"layers": 2, "affine": True}, {"activation": "tanh"}],
 }
 CASES = [(name, {}) for name in names()]
 CASES += [(name, options) for name, variants in VARIANTS.items() for options in variants]
@@ -51,13 +53,17 @@ def random_batch(seed: int = 1) -> Batch:
     lengths_B = torch.tensor([LENGTH, 1, 2, 3, 5, 8])
     items_BL = torch.randint(1, N_ITEMS + 1, (len(lengths_B), LENGTH), generator=generator)
     times_BL = torch.randint(0, 10**6, items_BL.shape, generator=generator).cumsum(1)
-    return Batch(items_BL, lengths_B, times_BL)
+    target_times_B = times_BL.gather(1, lengths_B[:, None] - 1).squeeze(1) + 10**5
+    return Batch(items_BL, lengths_B, times_BL, target_times_B)
 
 
 def alone(batch: Batch, row: int, end: int) -> Batch:
-    assert batch.times_BL is not None
-    times_BL = batch.times_BL[row : row + 1, :end]
-    return Batch(batch.items_BL[row : row + 1, :end], torch.tensor([end]), times_BL)
+    """The first `end` events of a row; what is to be predicted is the event behind them."""
+    assert batch.times_BL is not None and batch.target_times_B is not None
+    times_BL, whole = batch.times_BL[row : row + 1], end == batch.lengths_B[row]
+    target_times_B = batch.target_times_B[row : row + 1] if whole else times_BL[:, end]
+    items_BL = batch.items_BL[row : row + 1, :end]
+    return Batch(items_BL, torch.tensor([end]), times_BL[:, :end], target_times_B)
 
 
 @pytest.fixture(params=CASES, ids=lambda c: "-".join([c[0], *map(str, c[1].items())]))
@@ -70,7 +76,7 @@ def test_the_representation_of_a_history_does_not_depend_on_its_batch(
 ) -> None:
     batch = random_batch()
     if not recommender.encoder.pad_invariant:
-        batch = Batch(batch.items_BL * batch.mask_BL(), batch.lengths_B, batch.times_BL)
+        batch = replace(batch, items_BL=batch.items_BL * batch.mask_BL())
     h_BD = recommender.represent(batch)
     assert h_BD.shape == (len(batch), recommender.encoder.width)
     for row, end in enumerate(batch.lengths_B.tolist()):
@@ -81,7 +87,7 @@ def test_the_representation_of_a_history_does_not_depend_on_its_batch(
 
 def test_pads_change_a_model_exactly_if_it_says_so(recommender: Recommender) -> None:
     batch = random_batch()
-    empty = Batch(batch.items_BL * batch.mask_BL(), batch.lengths_B, batch.times_BL)
+    empty = replace(batch, items_BL=batch.items_BL * batch.mask_BL())
     filled_BD, empty_BD = recommender.represent(batch), recommender.represent(empty)
     same = torch.allclose(filled_BD, empty_BD, **CLOSE)
     assert same == recommender.encoder.pad_invariant
@@ -135,6 +141,17 @@ def test_steps_are_forward_of_the_history_so_far(recommender: Recommender) -> No
         h_BD, state = recommender.step(batch.items_BL[:, end - 1], state)
         full = Batch(batch.items_BL[:, :end], torch.full((len(batch),), end))
         torch.testing.assert_close(h_BD, recommender.represent(full), **CLOSE)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_the_time_of_the_target_is_seen_exactly_if_a_setting_says_so(
+    name: str, options: dict[str, Any]
+) -> None:
+    recommender, batch = small(name, options), random_batch()
+    assert batch.target_times_B is not None
+    later = replace(batch, target_times_B=batch.target_times_B + 10**7)
+    same = torch.equal(recommender.represent(batch), recommender.represent(later))
+    assert same == (not options.get("target_time", False))
 
 
 def test_dropout_only_in_training(recommender: Recommender) -> None:

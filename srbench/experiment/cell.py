@@ -15,7 +15,7 @@ from srbench.data import load
 from srbench.data.batches import Sequences, TrainingBatches, training_part
 from srbench.data.dataset import Dataset, Split
 from srbench.data.split import make_split
-from srbench.errors import RunFailed
+from srbench.errors import RunFailed, SrbenchError
 from srbench.evaluate.evaluate import Evaluation, evaluate
 from srbench.evaluate.negatives import require_candidates
 from srbench.evaluate.protocol import FULL, PROTOCOLS, Protocol
@@ -30,6 +30,7 @@ from srbench.recommender import Recommender
 from srbench.record.environment import code, environment
 from srbench.record.names import MEMORY_EVALUATE, MEMORY_TRAIN, TIME_EPOCH, TIME_EVALUATE
 from srbench.record.schema import (
+    SEES_TARGET_TIME,
     Caution,
     Epoch,
     Measurement,
@@ -117,6 +118,7 @@ class Cell:
             )
         for one in caught:
             self._warn(str(one.message), "")
+        self._tell_target_time()
         self.sequences = Sequences(self.dataset, self.device)
         self.split: Split = make_split(self.dataset, settings.data.split)
         self.key = run_key(settings, self.model_class, self.dataset, self.split, self.device)
@@ -143,6 +145,20 @@ class Cell:
                 f"{self.settings.model} learns by counting: {', '.join(unused)} changed nothing.",
                 "Leave it out.",
             )
+
+    def _tell_target_time(self) -> None:
+        """Whoever sees when the target happens knows more than others: that goes with its numbers.
+
+        Raises SrbenchError if the dataset has no times.
+        """
+        if not getattr(self.resolved.model_settings, "target_time", False):
+            return
+        if self.dataset.times is None:
+            raise SrbenchError(
+                f"model.target_time has no effect, because {self.dataset.name} has no times: "
+                "leave it out."
+            )
+        self._warn(SEES_TARGET_TIME, "Compare it only with models that see it too.")
 
     def run(self) -> Record:
         """Trains, ranks, measures; a failure on the way becomes the record's status."""

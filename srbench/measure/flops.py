@@ -33,7 +33,7 @@ def request_flops(recommender: Recommender, length: int | None = None) -> Measur
     if recommender.table.weight.device.type != "cpu":
         counted = copy.deepcopy(recommender).cpu()
     items_BL = torch.arange(events)[None] % recommender.n_items + 1
-    batch = Batch(items_BL, torch.tensor([events]))
+    batch = Batch(items_BL, torch.tensor([events]), items_BL, torch.tensor([events + 1]))
     # The one kernel of the CPU that torch's counter passes over.
     missing = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
     was_training = recommender.training

@@ -174,6 +174,9 @@ class Caution(Part):
     advice: str
 
 
+SEES_TARGET_TIME = "The model sees the time of the event to be predicted."  # under every table
+
+
 class Arrays(Part):
     """The npz beside the record. Filled in by the store."""
 

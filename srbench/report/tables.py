@@ -23,7 +23,7 @@ from srbench.record.names import (
     TIME_EPOCH,
     TIME_EVALUATE,
 )
-from srbench.record.schema import DataUsed, Record
+from srbench.record.schema import SEES_TARGET_TIME, DataUsed, Record
 from srbench.report.rows import machine
 from srbench.report.select import Comparable, comparables, labels
 from srbench.report.units import UNKNOWN, count, data_size, duration, scaled
@@ -239,6 +239,12 @@ def _compared(group: Comparable, width: int) -> list[RenderableType]:
             Text(f"* {name.removesuffix(' *')}: {record.status}, {record.reason}")
             for name, record in zip(names, records, strict=True)
             if record.status != "ok"
+        ),
+        *(
+            Text(f"{name.removesuffix(' *')}: {caution.what} {caution.advice}", style="yellow")
+            for name, record in zip(names, records, strict=True)
+            for caution in record.warnings
+            if caution.what == SEES_TARGET_TIME
         ),
     ]
 

@@ -365,3 +365,48 @@ def test_a_training_resumed_elsewhere_says_so(
     monkeypatch.setattr(cell, "made_by", lambda device: here | {"threads": 99})
     (warning,) = run(tmp_path).warnings
     assert "resumed under another threads" in warning.what
+
+
+CLOCK = """
+import torch
+from srbench.models.base import Encoder, Info, Settings
+
+
+class ClockSettings(Settings):
+    target_time: bool = False
+
+
+class Clock(Encoder):
+    info = Info(family="reference", year=0, paper="", reference="", summary="Looks at the clock.")
+    Settings = ClockSettings
+
+    def __init__(self, settings, n_items, length):
+        super().__init__()
+        self.settings, self.width = settings, 4
+
+    def init_table(self, table_VD):
+        torch.nn.init.normal_(table_VD)
+
+    def forward(self, x_BLD, batch):
+        seen = batch.target_times_B if self.settings.target_time else batch.times_BL[:, 0]
+        return x_BLD.mean(1) + (seen % 7)[:, None]
+"""
+
+
+def test_a_model_that_sees_when_the_target_happens_says_so(tmp_path: Path) -> None:
+    (file := tmp_path / "clock.py").write_text(CLOCK)
+
+    def told(dataset: str, **flags: Any) -> list[str]:
+        small = {"data.length": 10, "data.k_core": 0, "train.epochs": 1}
+        resolved = resolve(f"{file}:Clock", dataset, flags=small | flags)
+        record = cell.run(resolved, results=tmp_path / "results")
+        assert record.status == "ok"
+        return [caution.what for caution in record.warnings]
+
+    sees = "The model sees the time of the event to be predicted."
+    assert sees in told(DATA, **{"model.target_time": True})
+    assert sees not in told(DATA)
+    timeless = tmp_path / "timeless.txt"
+    timeless.write_text("".join(f"{u} {1 + (u + n) % 9}\n" for u in range(1, 9) for n in range(6)))
+    with pytest.raises(SrbenchError, match=r"model\.target_time has no effect.*has no times"):
+        told(str(timeless), **{"model.target_time": True})

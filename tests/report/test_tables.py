@@ -98,6 +98,14 @@ def test_equal_numbers_share_the_first_place(make) -> None:
     assert shown.count("\x1b[1m0.2000") == 2
 
 
+def test_what_a_model_knows_beyond_others_stands_under_the_table(make) -> None:
+    what = "The model sees the time of the event to be predicted."
+    cautions = [{"what": what, "advice": "So."}, {"what": "It was late.", "advice": "Sleep."}]
+    shown = text(comparison([make("hstu", 0.2, warnings=cautions), make("b", 0.1)], 80), 80)
+    assert shown.splitlines()[-1] == f"hstu: {what} So."
+    assert "late" not in shown
+
+
 def test_only_failures(make) -> None:
     failed = make("a", None, status="failed", reason="the loss was NaN", measurements=[])
     shown = text(comparison([failed], 80), 80)
