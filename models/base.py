@@ -91,6 +91,11 @@ class Encoder(nn.Module):
         """Fills the table by counting, from training sequences in CSR form."""
         raise NotImplementedError
 
+    def rows(self, table_VD: Tensor) -> Tensor:
+        """What representations are multiplied with for scores, from rows of the item table;
+        leading dimensions are free."""
+        return table_VD
+
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
         """The representation h_BD of each whole history. x_BLD are the rows of the item table."""
         raise NotImplementedError

@@ -12,7 +12,8 @@ class Recommender(nn.Module):
     """A model on a catalogue of `n_items`, with histories of at most `length` events.
 
     Item ids are 1..n_items; row 0 of the table is the pad. Scores are h_BD times the rows of the
-    table; column j of a score matrix belongs to item j + 1, so the pad is never a candidate.
+    table, as `Encoder.rows` makes them; column j of a score matrix belongs to item j + 1, so the
+    pad is never a candidate.
     """
 
     def __init__(self, model: type[Encoder], settings: Settings, n_items: int, length: int) -> None:
@@ -54,14 +55,15 @@ class Recommender(nn.Module):
     def classes(self) -> tuple[Tensor, int]:
         """The rows of the table that the training soft-max runs over, and the id of the first."""
         first = 0 if self.encoder.pad_is_class else 1
-        return self.table.weight[first:], first
+        return self.encoder.rows(self.table.weight[first:]), first
 
     def score(self, h_BD: Tensor, items_BK: Tensor | None = None) -> Tensor:
         """s_BV of the whole catalogue, or s_BK of the chosen item ids of each row."""
         if items_BK is None:
             return self.score_range(h_BD, 0, self.n_items)
-        return torch.einsum("bd,bkd->bk", h_BD, self.table(items_BK))
+        rows_BKD = self.encoder.rows(self.table(items_BK))
+        return torch.einsum("bd,bkd->bk", h_BD, rows_BKD)
 
     def score_range(self, h_BD: Tensor, start: int, stop: int) -> Tensor:
         """Columns start to stop of `score(h_BD)`: items start + 1 to stop."""
-        return h_BD @ self.table.weight[start + 1 : stop + 1].t()
+        return h_BD @ self.encoder.rows(self.table.weight[start + 1 : stop + 1]).t()
