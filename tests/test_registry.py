@@ -32,7 +32,17 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_every_file_of_models_is_a_model_or_a_part() -> None:
-    assert registry.names() == ("glintru", "glintru-official", "gru4rec", "pop", "sasrec")
+    assert registry.names() == (
+        "glintru",
+        "glintru-official",
+        "gru4rec",
+        "mlp4rec",
+        "mlp4rec-official",
+        "pop",
+        "sasrec",
+        "smlp4rec",
+        "smlp4rec-official",
+    )
     for name in registry.names():
         kind = registry.get(name)
         assert issubclass(kind, Encoder)
