@@ -28,12 +28,13 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"gated_mlp": False},
     ],
     "gru4rec": [{"layers": 2}, {"hidden": 5}],
+    "hstu": [{"target_time": True}, {"concat_ua": True, "dqk": 3, "dv": 5}, {"layers": 3}],
     "mlp4rec": [{"layers": 1}, {"layers": 1, "item_feature": False}, {"item_feature": False}],
     "mlp4rec-official": [{"layers": 1}, {"item_feature": False}],
     "sasrec": [{"layers": 1}, {"heads": 1}],
-    "sligru4rec": [{"cell": "ligru"}, {"layers": 2, "affine": True}, {"activation": "tanh"}],
     "smlp4rec": [{"layers": 2}, {"item_feature": False}, {"layers": 3, "expansion": 1}],
     "smlp4rec-official": [{"layers": 2}, {"item_feature": False}],
+    "sligru4rec": [{"cell": "ligru"}, {"layers": 2, "affine": True}, {"activation": "tanh"}],
 }
 CASES = [(name, {}) for name in names()]
 CASES += [(name, options) for name, variants in VARIANTS.items() for options in variants]

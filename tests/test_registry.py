@@ -36,6 +36,7 @@ def test_every_file_of_models_is_a_model_or_a_part() -> None:
         "glintru",
         "glintru-official",
         "gru4rec",
+        "hstu",
         "mlp4rec",
         "mlp4rec-official",
         "pop",
