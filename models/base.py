@@ -88,13 +88,21 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def fit_table(self, items: Tensor, offsets: Tensor, table_VD: Tensor) -> None:
-        """Fills the table by counting, from training sequences in CSR form."""
+        """Fills the table, or what `scores` reads, by counting training sequences in CSR form."""
         raise NotImplementedError
 
     def rows(self, table_VD: Tensor) -> Tensor:
         """What representations are multiplied with for scores, from rows of the item table;
         leading dimensions are free."""
         return table_VD
+
+    def scores(self, h_BD: Tensor, start: int, stop: int) -> Tensor:
+        """s_BC of the items start + 1 to stop, where scores are no product with an item table.
+
+        A model that has them has no item table: what it is given as x_BL1 are the ids themselves,
+        int64, and it keeps what it has counted in parameters of its own.
+        """
+        raise NotImplementedError
 
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
         """The representation h_BD of each whole history. x_BLD are the rows of the item table."""
@@ -125,6 +133,10 @@ class Encoder(nn.Module):
     @classmethod
     def has_step(cls) -> bool:
         return cls.step is not Encoder.step
+
+    @classmethod
+    def has_scores(cls) -> bool:
+        return cls.scores is not Encoder.scores
 
 
 def last_BD(h_BLD: Tensor, lengths_B: Tensor) -> Tensor:

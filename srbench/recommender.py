@@ -12,8 +12,8 @@ class Recommender(nn.Module):
     """A model on a catalogue of `n_items`, with histories of at most `length` events.
 
     Item ids are 1..n_items; row 0 of the table is the pad. Scores are h_BD times the rows of the
-    table, as `Encoder.rows` makes them; column j of a score matrix belongs to item j + 1, so the
-    pad is never a candidate.
+    table, as `Encoder.rows` makes them, or what `Encoder.scores` says, for models that have no
+    table; column j of a score matrix belongs to item j + 1, so the pad is never a candidate.
     """
 
     def __init__(self, model: type[Encoder], settings: Settings, n_items: int, length: int) -> None:
@@ -22,7 +22,7 @@ class Recommender(nn.Module):
         self.n_items = n_items
         self.length = length
         self.encoder = model(settings, n_items, length)
-        self.table = nn.Embedding(n_items + 1, self.encoder.width)
+        self.table = nn.Embedding(n_items + 1, 0 if model.has_scores() else self.encoder.width)
         if model.learns == "gradient":
             with torch.no_grad():
                 self.encoder.init_table(self.table.weight)
@@ -30,27 +30,32 @@ class Recommender(nn.Module):
             self.requires_grad_(False)
 
     def fit_by_counting(self, items: Tensor, offsets: Tensor) -> None:
-        """Fills the table from training sequences in CSR form."""
+        """Fills the table, or what stands in its place, from training sequences in CSR form."""
         with torch.no_grad():
             self.encoder.fit_table(items, offsets, self.table.weight)
+
+    def embedded(self, items: Tensor) -> Tensor:
+        """The rows of the table for these ids, of any shape; the ids where there is no table."""
+        return items[..., None] if self.encoder.has_scores() else self.table(items)
 
     def represent(self, batch: Batch) -> Tensor:
         """h_BD of each whole history. Models that pads change always see `length` positions."""
         if not self.encoder.pad_invariant:
             batch = batch.padded(self.length)
-        return self.encoder(self.table(batch.items_BL), batch)
+        return self.encoder(self.embedded(batch.items_BL), batch)
 
     def prefixes(self, batch: Batch) -> Tensor:
         """h_BLD of every prefix of each history."""
-        return self.encoder.prefixes(self.table(batch.items_BL), batch)
+        return self.encoder.prefixes(self.embedded(batch.items_BL), batch)
 
     def init_state(self, batch_size: int) -> State:
         """The state of `batch_size` users without events."""
-        return self.encoder.init_state(self.table.weight.new_zeros(batch_size, self.encoder.width))
+        pads_B = torch.zeros(batch_size, dtype=torch.int64, device=self.table.weight.device)
+        return self.encoder.init_state(torch.zeros_like(self.embedded(pads_B)))
 
     def step(self, items_B: Tensor, state: State) -> tuple[Tensor, State]:
         """h_BD after one more event, and the new state."""
-        return self.encoder.step(self.table(items_B), state)
+        return self.encoder.step(self.embedded(items_B), state)
 
     def classes(self) -> tuple[Tensor, int]:
         """The rows of the table that the training soft-max runs over, and the id of the first."""
@@ -61,9 +66,13 @@ class Recommender(nn.Module):
         """s_BV of the whole catalogue, or s_BK of the chosen item ids of each row."""
         if items_BK is None:
             return self.score_range(h_BD, 0, self.n_items)
+        if self.encoder.has_scores():
+            return self.score(h_BD).gather(1, items_BK - 1)
         rows_BKD = self.encoder.rows(self.table(items_BK))
         return torch.einsum("bd,bkd->bk", h_BD, rows_BKD)
 
     def score_range(self, h_BD: Tensor, start: int, stop: int) -> Tensor:
         """Columns start to stop of `score(h_BD)`: items start + 1 to stop."""
+        if self.encoder.has_scores():
+            return self.encoder.scores(h_BD, start, stop)
         return h_BD @ self.encoder.rows(self.table.weight[start + 1 : stop + 1]).t()

@@ -19,7 +19,7 @@ from srbench.errors import SrbenchError, did_you_mean
 if TYPE_CHECKING:
     from srbench.models.base import Encoder
 
-PARTS = {"base", "counts", "layers", "mixing", "scan"}  # files of models/ that hold no model
+PARTS = {"attention", "base", "counts", "layers", "mixing", "scan"}  # files of models/ that hold no model
 
 
 @cache

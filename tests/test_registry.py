@@ -37,10 +37,12 @@ def test_every_file_of_models_is_a_model_or_a_part() -> None:
         "glintru-official",
         "gru4rec",
         "hstu",
+        "markov",
         "mlp4rec",
         "mlp4rec-official",
         "pop",
         "sasrec",
+        "sligru4rec",
         "smlp4rec",
         "smlp4rec-official",
     )
