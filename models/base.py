@@ -83,6 +83,11 @@ class Encoder(nn.Module):
 
     width: int  # D of the item table and of the representation
 
+    @property
+    def kernel(self) -> str:
+        """Whose implementation of the inner loop runs where the model is now, for the record."""
+        return "torch"
+
     def init_table(self, table_VD: Tensor) -> None:
         """Initialises the item table (row 0 is the pad row) in place, as the paper's code does."""
         raise NotImplementedError

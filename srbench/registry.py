@@ -19,7 +19,18 @@ from srbench.errors import SrbenchError, did_you_mean
 if TYPE_CHECKING:
     from srbench.models.base import Encoder
 
-PARTS = {"attention", "base", "counts", "layers", "mixing", "scan"}  # files of models/ that hold no model
+# Files of models/ that hold no model.
+PARTS = {
+    "attention",
+    "base",
+    "counts",
+    "layers",
+    "mamba",
+    "mixing",
+    "scan",
+    "selective",
+    "ssd",
+}
 
 
 @cache

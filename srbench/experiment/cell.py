@@ -291,6 +291,7 @@ class Cell:
                 family=self.model_class.info.family,
                 settings=settings.settings,
                 parameters=None if found.model is None else parameters(found.model),
+                kernel="torch" if found.model is None else found.model.encoder.kernel,
             ),
             data=self.used,
             seed=settings.seed,

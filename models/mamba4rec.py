@@ -1,0 +1,93 @@
+"""Mamba4Rec: selective state spaces over the items.
+
+Liu et al., "Mamba4Rec: Towards Efficient Sequential Recommendation with Selective State Space
+Models", 2024 (arXiv 2403.03900).
+
+    x = LN(dropout(E[item_t]))                                      no positions
+    m = Mamba(x)                   h = LN(dropout(m))               with one layer
+                                   h = LN(dropout(m) + x)           with more, for each
+    x = LN(W_2 gelu(W_1 h) + h)
+
+Differs from the paper: nothing but the places of dropout, which are those of the code. Differs from
+the reference: every position is a target of the one pass, not one a prefix. Like the reference, and
+unlike Mamba by itself, the step widths start near softplus(0) = 0.69: the initialisation of all
+linear layers goes over theirs.
+
+    L  positions, B  users, D  width
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from srbench.models.base import Batch, Encoder, Info, State, last_BD
+from srbench.models.layers import Dropout
+from srbench.models.mamba import FeedForward, Mamba, MambaSettings, initialise
+
+
+class Layer(nn.Module):
+    """Mamba, normalisation, feed-forward; a residual around Mamba only where layers are stacked."""
+
+    def __init__(self, settings: MambaSettings) -> None:
+        super().__init__()
+        self.residual = settings.layers > 1
+        self.mamba = Mamba(settings)
+        self.dropout = Dropout(settings.dropout)
+        self.norm = nn.LayerNorm(settings.width, eps=1e-12)
+        self.ffn = FeedForward(settings.width, settings.dropout)
+
+    def behind(self, m_BD: Tensor, x_BD: Tensor) -> Tensor:
+        """All that follows Mamba; leading dimensions are free."""
+        m_BD = self.dropout(m_BD)
+        return self.ffn(self.norm(m_BD + x_BD if self.residual else m_BD))
+
+    def forward(self, x_LBD: Tensor) -> Tensor:
+        return self.behind(self.mamba(x_LBD), x_LBD)
+
+
+class Mamba4Rec(Encoder):
+    """x -> normalisation -> Mamba layers."""
+
+    info = Info(
+        family="SSM",
+        year=2024,
+        paper="Liu et al., Mamba4Rec: Sequential Recommendation with Selective State Spaces, 2024",
+        reference="chengkai-liu/Mamba4Rec, mamba4rec.py at 44a0c84; state-spaces/mamba at e9594ce",
+        summary="Selective state spaces over the items.",
+    )
+    Settings = MambaSettings
+
+    def __init__(self, settings: MambaSettings, n_items: int, length: int) -> None:
+        super().__init__()
+        self.width = settings.width
+        self.dropout = Dropout(settings.dropout)
+        self.norm = nn.LayerNorm(settings.width, eps=1e-12)
+        self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.layers))
+        initialise(self)
+
+    @property
+    def kernel(self) -> str:
+        return self.layers[0].mamba.kernel
+
+    def init_table(self, table_VD: Tensor) -> None:
+        nn.init.normal_(table_VD, std=0.02)
+
+    def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        return last_BD(self.prefixes(x_BLD, batch), batch.lengths_B)
+
+    def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        h_LBD = self.norm(self.dropout(x_BLD.transpose(0, 1)))
+        for layer in self.layers:
+            h_LBD = layer(h_LBD)
+        return h_LBD.transpose(0, 1)
+
+    def init_state(self, x_BD: Tensor) -> State:
+        return tuple(layer.mamba.init_state(x_BD) for layer in self.layers)
+
+    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        h_BD, states = self.norm(self.dropout(x_BD)), []
+        for layer, before in zip(self.layers, state, strict=True):
+            m_BD, after = layer.mamba.step(h_BD, before)
+            h_BD = layer.behind(m_BD, h_BD)
+            states.append(after)
+        return h_BD, tuple(states)
