@@ -7,7 +7,8 @@ form of state-spaces/mamba at e9594ce, `mamba_simple.py`:
     [d, B, C] = W_x u          delta = softplus(W_dt d + b_dt)          A = -exp(A_log)
     y = selective scan of u + D * u            out = W_out (y * silu(z))
 
-    L  positions, B  users, D  width, E = expand D  inner width, N  states, R = ceil(D / 16), K  taps
+    L  positions, B  users, D  width, E = expand D  inner width, N  states, R = ceil(D / 16)  width
+    of d, K  taps
 """
 
 from __future__ import annotations

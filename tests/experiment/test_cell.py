@@ -21,6 +21,7 @@ from srbench.experiment import cell
 from srbench.experiment.listener import Listener
 from srbench.record.schema import Record
 from srbench.record.store import Store
+from srbench.registry import get
 
 DATA = "synthetic:users=120,items=40,seed=3"
 SMALL = {
@@ -72,6 +73,12 @@ class Told(Listener):
 
     def resumed(self, epoch: int, epochs: int) -> None:
         self.behind = (epoch, epochs)
+
+
+def test_the_record_says_whose_kernel_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(tmp_path / "ours", "pop").model.kernel == "torch"
+    monkeypatch.setattr(get("pop"), "kernel", "of another package")
+    assert run(tmp_path / "theirs", "pop").model.kernel == "of another package"
 
 
 @pytest.mark.parametrize("model", SMALL)
