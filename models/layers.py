@@ -27,13 +27,16 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.threshold == -32768:
             return x
-        if x.is_cuda or self.threshold == 32768:
-            return F.dropout(x, self.rate)
+        return F.dropout(x, self.rate) if x.is_cuda else x * self.factor(x)
+
+    def factor(self, x: Tensor) -> Tensor:
+        """What `x` is multiplied with on a CPU: 0 where it is dropped, else 1 / (1 - rate)."""
+        if self.threshold == 32768:
+            return torch.zeros_like(x)
         draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64)
         draws.random_(-(2**63), None)  # all 64 bits; one call feeds four elements
         kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= self.threshold
-        scale = 65536 / (32768 - self.threshold)
-        return x * kept.to(x.dtype).mul_(scale)
+        return kept.to(x.dtype).mul_(65536 / (32768 - self.threshold))
 
 
 def shift(x_LBD: Tensor, by: int) -> Tensor:

@@ -17,11 +17,11 @@ target of the one pass, not one a prefix.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from srbench.models.attention import causal_attention
 from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
 from srbench.models.layers import Dropout
 
@@ -59,27 +59,29 @@ class Block(nn.Module):
         self.attention_dropout = Dropout(settings.attention_dropout)
 
     def forward(self, x_BLD: Tensor) -> Tensor:
-        q, k, v = (
-            project(x_BLD).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for project in (self.query, self.key, self.value)
+        q, k, v = (self.split(part(x_BLD)) for part in (self.query, self.key, self.value))
+        return self.out(causal_attention(q, k, v, self.attention_dropout), x_BLD)
+
+    def last(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        """`forward` at the last event of each history alone, [B, D]."""
+        x_B1D = last_BD(x_BLD, batch.lengths_B)[:, None]
+        y_BH1C = F.scaled_dot_product_attention(
+            self.split(self.query(x_B1D)),
+            self.split(self.key(x_BLD)),
+            self.split(self.value(x_BLD)),
+            attn_mask=batch.mask_BL()[:, None, None],
+            dropout_p=self.attention_dropout.rate if self.training else 0.0,
         )
-        if self.training and self.attention_dropout.rate:
-            weights_BHLL = self.attention_dropout(causal_softmax(q, k))
-            y_BHLC = weights_BHLL @ v
-        else:
-            y_BHLC = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(y_BH1C, x_B1D)[:, 0]
+
+    def split(self, x_BLD: Tensor) -> Tensor:
+        return x_BLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def out(self, y_BHLC: Tensor, x_BLD: Tensor) -> Tensor:
         y_BLD = self.dense(y_BHLC.transpose(1, 2).flatten(2))
         a_BLD = self.norm_attention(self.dropout(y_BLD) + x_BLD)
         f_BLD = self.dense_2(F.gelu(self.dense_1(a_BLD)))
         return self.norm(self.dropout(f_BLD) + a_BLD)
-
-
-def causal_softmax(q_BHLC: Tensor, k_BHLC: Tensor) -> Tensor:
-    """Attention weights over the positions up to each query, [B, H, L, L]."""
-    length, channels = q_BHLC.shape[-2:]
-    mask_LL = torch.full((length, length), float("-inf"), device=q_BHLC.device).triu(1)
-    scores = torch.matmul(q_BHLC * channels**-0.5, k_BHLC.transpose(-1, -2))
-    return torch.softmax(scores + mask_LL.to(scores.dtype), dim=-1)
 
 
 class SASRec(Encoder):
@@ -111,10 +113,16 @@ class SASRec(Encoder):
         nn.init.normal_(table_VD, std=0.02)
 
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        return last_BD(self.prefixes(x_BLD, batch), batch.lengths_B)
+        h_BLD = self.embed(x_BLD)
+        for block in self.blocks[:-1]:
+            h_BLD = block(h_BLD)
+        return self.blocks[-1].last(h_BLD, batch)
 
     def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        h_BLD = self.dropout(self.norm(x_BLD + self.positions.weight[: x_BLD.shape[1]]))
+        h_BLD = self.embed(x_BLD)
         for block in self.blocks:
             h_BLD = block(h_BLD)
         return h_BLD
+
+    def embed(self, x_BLD: Tensor) -> Tensor:
+        return self.dropout(self.norm(x_BLD + self.positions.weight[: x_BLD.shape[1]]))

@@ -23,10 +23,13 @@ def gru4rec(settings: Any) -> int:
 
 
 def sasrec(settings: Any) -> int:
+    """The last block answers for the last event alone; it needs keys and values of all."""
     width, inner = settings.width, settings.inner
-    projections = 4 * 2 * L * width * width
-    attention = 2 * 2 * L * L * width  # q k' and the sum of v, the masked half included
-    return settings.layers * (projections + attention + 2 * 2 * L * width * inner)
+    dense = 2 * 2 * width * width + 2 * 2 * width * inner  # query, output; feed-forward: an event
+    keys_and_values = 2 * 2 * L * width * width
+    attention = 2 * 2 * L * width  # q k' and the sum of v for one event, all L keys
+    inner_blocks = (settings.layers - 1) * L * (dense + attention)
+    return settings.layers * keys_and_values + inner_blocks + dense + attention
 
 
 def glintru(settings: Any) -> int:
