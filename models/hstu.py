@@ -27,6 +27,8 @@ events, which the mask hides.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -121,7 +123,8 @@ class HSTU(Encoder):
         self.temperature, self.target_time = settings.temperature, settings.target_time
         self.positions = nn.Embedding(length, settings.width)
         self.dropout = Dropout(settings.dropout)
-        self.blocks = nn.ModuleList(Block(settings, length) for _ in range(settings.layers))
+        blocks = nn.ModuleList(Block(settings, length) for _ in range(settings.layers))
+        self.blocks = cast("list[Block]", blocks)
         nn.init.xavier_normal_(self.positions.weight)
         for block in self.blocks:
             for weight in (block.uvqk, block.distance_bias, block.time_bias):
