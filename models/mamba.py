@@ -94,13 +94,17 @@ class Mamba(nn.Module):
     def gated(self, y_BE: Tensor, u_BE: Tensor, z_BE: Tensor) -> Tensor:
         return self.out_proj(torch.addcmul(y_BE, self.D, u_BE) * F.silu(z_BE))
 
-    def forward(self, x_LBD: Tensor) -> Tensor:
+    def scanned(self, x_LBD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """y, u and z of every event, which `gated` puts together."""
         u_LBE, z_LBE = self.in_proj(x_LBD).chunk(2, dim=-1)
         assert self.conv1d.bias is not None
         u_LBE = F.silu(causal_convolution(u_LBE, self.conv1d.weight, self.conv1d.bias))
         scan = fused_selective_scan if self.kernel == "mamba-ssm" else selective_scan
         y_LBE, _ = scan(u_LBE, *self.selected(u_LBE))
-        return self.gated(y_LBE, u_LBE, z_LBE)
+        return y_LBE, u_LBE, z_LBE
+
+    def forward(self, x_LBD: Tensor) -> Tensor:
+        return self.gated(*self.scanned(x_LBD))
 
     def init_state(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
         """The last K - 1 inputs of the convolution, [K-1, B, E], and s_BNE."""
@@ -133,6 +137,25 @@ class FeedForward(nn.Module):
     def forward(self, h_BD: Tensor) -> Tensor:
         f_BD = self.w_2(self.dropout(F.gelu(self.w_1(h_BD))))
         return self.norm(self.dropout(f_BD) + h_BD)
+
+
+class Behind(nn.Module):
+    """What follows the mixing of events in a layer: normalisation and feed-forward.
+
+    There is a residual around the mixing only where layers are stacked.
+    """
+
+    def __init__(self, settings: MambaSettings) -> None:
+        super().__init__()
+        self.residual = settings.layers > 1
+        self.dropout = Dropout(settings.dropout)
+        self.norm = nn.LayerNorm(settings.width, eps=1e-12)
+        self.ffn = FeedForward(settings.width, settings.dropout)
+
+    def forward(self, m_BD: Tensor, x_BD: Tensor) -> Tensor:
+        """From what was mixed and its input; leading dimensions are free."""
+        m_BD = self.dropout(m_BD)
+        return self.ffn(self.norm(m_BD + x_BD if self.residual else m_BD))
 
 
 def initialise(model: nn.Module) -> None:

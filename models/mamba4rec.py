@@ -22,24 +22,16 @@ from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, State, last_BD
 from srbench.models.layers import Dropout
-from srbench.models.mamba import FeedForward, Mamba, MambaSettings, initialise
+from srbench.models.mamba import Behind, Mamba, MambaSettings, initialise
 
 
 class Layer(nn.Module):
-    """Mamba, normalisation, feed-forward; a residual around Mamba only where layers are stacked."""
+    """Mamba and what follows it."""
 
     def __init__(self, settings: MambaSettings) -> None:
         super().__init__()
-        self.residual = settings.layers > 1
         self.mamba = Mamba(settings)
-        self.dropout = Dropout(settings.dropout)
-        self.norm = nn.LayerNorm(settings.width, eps=1e-12)
-        self.ffn = FeedForward(settings.width, settings.dropout)
-
-    def behind(self, m_BD: Tensor, x_BD: Tensor) -> Tensor:
-        """All that follows Mamba; leading dimensions are free."""
-        m_BD = self.dropout(m_BD)
-        return self.ffn(self.norm(m_BD + x_BD if self.residual else m_BD))
+        self.behind = Behind(settings)
 
     def forward(self, x_LBD: Tensor) -> Tensor:
         return self.behind(self.mamba(x_LBD), x_LBD)

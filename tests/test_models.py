@@ -18,6 +18,8 @@ CLOSE = {"rtol": 0.0, "atol": 1e-10}
 
 # Beside the small model: every option that changes the computation.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "fmlprec": [{"layers": 1}, {"filters": False}, {"filters": False, "layers": 1}],
+    "fmlprec-official": [{"layers": 1}],
     "glintru": [
         {"kernel": 1},
         {"kernel": 5},
@@ -28,13 +30,18 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"gated_mlp": False},
     ],
     "gru4rec": [{"layers": 2}, {"hidden": 5}],
+    "lightsans": [{"layers": 1}, {"interests": 1, "layers": 3}, {"heads": 1}],
+    "lightsans-official": [{"layers": 1}],
     "linrec": [{"keys": "history"}, {"layers": 1}, {"heads": 1}],
     "linrec-official": [{"keys": "history"}, {"layers": 1}],
     "hstu": [{"target_time": True}, {"concat_ua": True, "dqk": 3, "dv": 5}, {"layers": 3}],
     "mamba4rec": [{"layers": 2}, {"taps": 1, "states": 3}, {"taps": 6, "expand": 1}],
     "mlp4rec": [{"layers": 1}, {"layers": 1, "item_feature": False}, {"item_feature": False}],
     "mlp4rec-official": [{"layers": 1}, {"item_feature": False}],
+    "mingru4rec": [{"layers": 2}, {"cell": "minlstm"}, {"expansion": 1.5, "layers": 2}],
     "sasrec": [{"layers": 1}, {"heads": 1}],
+    "sigma": [{"layers": 2}, {"kept": 0}, {"kept": 2, "taps": 2}],
+    "sigma-official": [{"layers": 2}, {"flipped": 3}],
     "smlp4rec": [{"layers": 2}, {"item_feature": False}, {"layers": 3, "expansion": 1}],
     "smlp4rec-official": [{"layers": 2}, {"item_feature": False}],
     "sligru4rec": [{"cell": "ligru"}, {"layers": 2, "affine": True}, {"activation": "tanh"}],

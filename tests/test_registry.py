@@ -33,10 +33,14 @@ def file(tmp_path: Path) -> Path:
 
 def test_every_file_of_models_is_a_model_or_a_part() -> None:
     assert registry.names() == (
+        "fmlprec",
+        "fmlprec-official",
         "glintru",
         "glintru-official",
         "gru4rec",
         "hstu",
+        "lightsans",
+        "lightsans-official",
         "linrec",
         "linrec-official",
         "mamba4rec",
@@ -45,6 +49,8 @@ def test_every_file_of_models_is_a_model_or_a_part() -> None:
         "mlp4rec-official",
         "pop",
         "sasrec",
+        "sigma",
+        "sigma-official",
         "sligru4rec",
         "smlp4rec",
         "smlp4rec-official",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from golden import (
@@ -25,6 +27,7 @@ CASES = [Golden("mamba4rec", case) for case in ("l1", "l2")]
 def rename(name: str) -> str:
     if name.startswith("item_embedding."):
         return name.replace("item_embedding.", "table.")
+    name = re.sub(r"mamba_layers\.(\d+)\.(LayerNorm|ffn)\.", r"layers.\1.behind.\2.", name)
     return "encoder." + name.replace("mamba_layers.", "layers.").replace("LayerNorm.", "norm.")
 
 
