@@ -24,6 +24,7 @@ Differs from SpeechBrain: no dropout inside the recurrence (its default is 0).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -78,6 +79,9 @@ class LightGRU(nn.Module):
         a_BH, k_BH = (w_BG + self.recurrent_norm(self.u(h_BH)).to(w_BG.dtype)).chunk(2, dim=-1)
         return torch.lerp(self.activation(a_BH), h_BH, k_BH.sigmoid())
 
+    def step(self, x_BD: Tensor, h_BH: Tensor) -> Tensor:
+        return self.cell(self.inputs(x_BD), h_BH)
+
     def forward(self, x_LBD: Tensor, h_BH: Tensor | None = None) -> Tensor:
         """States h_LBH after each event; `h_BH` is the state before the first, else zero."""
         h_BH = x_LBD.new_zeros(x_LBD.shape[1], self.u.in_features) if h_BH is None else h_BH
@@ -102,10 +106,12 @@ class SLiGRU4Rec(Encoder):
 
     def __init__(self, settings: SLiGRU4RecSettings, n_items: int, length: int) -> None:
         super().__init__()
-        self.width = settings.width
+        self.width, self.hidden = settings.width, settings.hidden
         self.dropout = Dropout(settings.dropout)
         widths = [settings.width, *[settings.hidden] * (settings.layers - 1)]
-        self.rnn = nn.ModuleList(LightGRU(width, settings) for width in widths)
+        self.rnn: Sequence[LightGRU] = nn.ModuleList(  # type: ignore[assignment]
+            LightGRU(width, settings) for width in widths
+        )
         self.dense = nn.Linear(settings.hidden, settings.width)
 
     def init_table(self, table_VD: Tensor) -> None:
@@ -125,11 +131,11 @@ class SLiGRU4Rec(Encoder):
         return self.dense(self.states(x_BLD)).transpose(0, 1)
 
     def init_state(self, x_BD: Tensor) -> State:
-        return tuple(x_BD.new_zeros(len(x_BD), layer.u.in_features) for layer in self.rnn)
+        return tuple(x_BD.new_zeros(len(x_BD), self.hidden) for _ in self.rnn)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         x_BD, states = self.dropout(x_BD), []
         for layer, h_BH in zip(self.rnn, state, strict=True):
-            x_BD = layer.cell(layer.inputs(x_BD), h_BH)
+            x_BD = layer.step(x_BD, h_BH)
             states.append(x_BD)
         return self.dense(x_BD), tuple(states)

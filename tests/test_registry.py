@@ -45,6 +45,7 @@ def test_every_file_of_models_is_a_model_or_a_part() -> None:
         "linrec-official",
         "mamba4rec",
         "markov",
+        "mingru4rec",
         "mlp4rec",
         "mlp4rec-official",
         "pop",
