@@ -22,11 +22,13 @@ over 128 sampled items. Differs from the code: N is the window `length`, not the
 is padded to (there the window and 11 more, so pads change nothing here); p has no entries for later
 events, which the mask hides.
 
-    B  users, L  positions, D  width, H  heads, N  window
+    B  users, L  positions, Q  positions that are asked: all, or the last event's alone, D  width,
+    H  heads, U  channels of all heads, N  window
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -62,8 +64,7 @@ class Block(nn.Module):
 
     def __init__(self, settings: HSTUSettings, length: int) -> None:
         super().__init__()
-        width, self.heads, self.length = settings.width, settings.heads, length
-        self.concat_ua = settings.concat_ua
+        width, self.heads, self.concat_ua = settings.width, settings.heads, settings.concat_ua
         self.sizes = [settings.heads * size for size in (*[settings.dv] * 2, *[settings.dqk] * 2)]
         self.uvqk = nn.Parameter(torch.empty(width, sum(self.sizes)))
         self.distance_bias = nn.Parameter(torch.empty(length))  # by i - j
@@ -71,38 +72,58 @@ class Block(nn.Module):
         self.out = nn.Linear(self.sizes[0] * (3 if settings.concat_ua else 1), width)
         self.dropout = Dropout(settings.dropout)
 
-    def forward(self, x_BLD: Tensor, bucket_BLL: Tensor | None) -> Tensor:
+    def forward(self, x_BLD: Tensor, view: View) -> Tensor:
+        """The output at the positions that are asked, [B, Q, D]."""
         uvqk = F.silu(F.layer_norm(x_BLD, x_BLD.shape[-1:], eps=EPS) @ self.uvqk)
         u_BLU, *vqk = uvqk.split(self.sizes, dim=-1)
-        v, q, k = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in vqk)
-        bias = self.bias(x_BLD.shape[1], bucket_BLL)
-        a_BHLL = F.silu((q @ k.transpose(-1, -2)) + bias)
-        lower_LL = torch.ones_like(a_BHLL[0, 0]).tril_() / self.length
-        o_BLU = ((a_BHLL * lower_LL) @ v).transpose(1, 2).flatten(2)
-        o_BLU = F.layer_norm(o_BLU, o_BLU.shape[-1:], eps=EPS)
-        y_BLU = u_BLU * o_BLU
+        v, q, k = (part.unflatten(-1, (self.heads, -1)) for part in vqk)
+        x_BQD, u_BQU, q = view.asked(x_BLD), view.asked(u_BLU), view.asked(q)
+        s_BHQL = q.transpose(1, 2) @ k.permute(0, 2, 3, 1)
+        a_BHQL = F.silu(s_BHQL + self.bias(view)[:, None]) * view.share_BQL[:, None]
+        o_BQU = (a_BHQL @ v.transpose(1, 2)).transpose(1, 2).flatten(2)
+        o_BQU = F.layer_norm(o_BQU, o_BQU.shape[-1:], eps=EPS)
+        y_BQU = u_BQU * o_BQU
         if self.concat_ua:
-            y_BLU = torch.cat([u_BLU, o_BLU, y_BLU], dim=-1)
-        return self.out(self.dropout(y_BLU)) + x_BLD
+            y_BQU = torch.cat([u_BQU, o_BQU, y_BQU], dim=-1)
+        return self.out(self.dropout(y_BQU)) + x_BQD
 
-    def bias(self, length: int, bucket_BLL: Tensor | None) -> Tensor:
-        """p[i - j], [1, 1, L, L], and where there are times r[bucket], [B, 1, L, L]."""
-        positions_L = torch.arange(length, device=self.distance_bias.device)
-        distance_LL = (positions_L[:, None] - positions_L).clamp_(min=0)  # later events are masked
-        bias = self.distance_bias.expand(length, -1).gather(1, distance_LL)[None, None]
-        if bucket_BLL is None:
-            return bias
-        # By rows: the gradient of a plain look-up would add its millions of terms one by one.
-        bucket_NL = bucket_BLL.flatten(0, 1)
-        time_NL = self.time_bias.expand(len(bucket_NL), -1).gather(1, bucket_NL)
-        return bias + time_NL.view_as(bucket_BLL)[:, None]
+    def bias(self, view: View) -> Tensor:
+        """p[i - j], and where there are times r[bucket], [B, Q, L]."""
+        bias_BQL = look_up(self.distance_bias, view.distance_BQL)
+        if view.bucket_BQL is not None:
+            bias_BQL = bias_BQL + look_up(self.time_bias, view.bucket_BQL)
+        return bias_BQL
 
 
-def buckets(later_BL: Tensor, times_BL: Tensor) -> Tensor:
-    """The bucket of the time from each event (last axis) to each of `later_BL`, int64 [B, L, L]."""
-    apart_BLL = (later_BL[:, :, None] - times_BL[:, None, :]).to(torch.float32)  # exact as int64
-    apart_BLL.abs_().clamp_(min=1)
-    return apart_BLL.log_().div_(0.301).long().clamp_(max=BUCKETS)
+@dataclass(frozen=True)
+class View:
+    """What the positions that are asked see of the events. B is 1 where it is the same for all.
+
+    distance_BQL: i - j, and 0 for later events. share_BQL: 1 / N, and 0 for later events.
+    bucket_BQL: of the time between, None without times. lengths_B: where the last events alone are
+    asked; None: all are.
+    """
+
+    distance_BQL: Tensor
+    share_BQL: Tensor
+    bucket_BQL: Tensor | None
+    lengths_B: Tensor | None
+
+    def asked(self, x_BLX: Tensor) -> Tensor:
+        return x_BLX if self.lengths_B is None else last_BD(x_BLX, self.lengths_B)[:, None]
+
+
+def look_up(bias_K: Tensor, index_BQL: Tensor) -> Tensor:
+    """bias[index]. Row by row: the gradient of indexing would add millions of terms one by one."""
+    index_NL = index_BQL.flatten(0, 1)
+    return bias_K.expand(len(index_NL), -1).gather(1, index_NL).view_as(index_BQL)
+
+
+def buckets(later_BQ: Tensor, times_BL: Tensor) -> Tensor:
+    """The bucket of the time from each event to each of `later_BQ`, int64 [B, Q, L]."""
+    apart_BQL = (later_BQ[:, :, None] - times_BL[:, None, :]).to(torch.float32)  # exact as int64
+    apart_BQL.abs_().clamp_(min=1)
+    return apart_BQL.log_().div_(0.301).long().clamp_(max=BUCKETS)
 
 
 class HSTU(Encoder):
@@ -119,7 +140,7 @@ class HSTU(Encoder):
 
     def __init__(self, settings: HSTUSettings, n_items: int, length: int) -> None:
         super().__init__()
-        self.width = settings.width
+        self.width, self.length = settings.width, length
         self.temperature, self.target_time = settings.temperature, settings.target_time
         self.positions = nn.Embedding(length, settings.width)
         self.dropout = Dropout(settings.dropout)
@@ -138,17 +159,34 @@ class HSTU(Encoder):
         return F.normalize(table_VD, dim=-1, eps=EPS)
 
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        return last_BD(self.prefixes(x_BLD, batch), batch.lengths_B)
+        return self.encode(x_BLD, batch, self.view(x_BLD, batch, batch.lengths_B))[:, 0]
 
     def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        times_BL, bucket_BLL = batch.times_BL, None
-        if times_BL is not None:
-            bucket_BLL = buckets(next_times_BL(batch) if self.target_time else times_BL, times_BL)
+        return self.encode(x_BLD, batch, self.view(x_BLD, batch))
+
+    def encode(self, x_BLD: Tensor, batch: Batch, last: View) -> Tensor:
+        """[B, Q, D]: the last block answers at the positions that `last` asks for."""
         h_BLD = x_BLD * self.width**0.5 + self.positions.weight[: x_BLD.shape[1]]
         h_BLD = self.dropout(h_BLD)
-        for block in self.blocks:
-            h_BLD = block(h_BLD, bucket_BLL)
-        return F.normalize(h_BLD, dim=-1, eps=EPS) / self.temperature
+        if len(self.blocks) > 1:
+            whole = last if last.lengths_B is None else self.view(x_BLD, batch)
+            for block in self.blocks[:-1]:
+                h_BLD = block(h_BLD, whole)
+        return F.normalize(self.blocks[-1](h_BLD, last), dim=-1, eps=EPS) / self.temperature
+
+    def view(self, x_BLD: Tensor, batch: Batch, lengths_B: Tensor | None = None) -> View:
+        """Of every position, or with `lengths_B` of the last events."""
+        events_L = torch.arange(x_BLD.shape[1], device=x_BLD.device)
+        asked_BQ = events_L[None] if lengths_B is None else lengths_B[:, None] - 1
+        distance_BQL = asked_BQ[:, :, None] - events_L
+        share_BQL = (distance_BQL >= 0).to(x_BLD.dtype) / self.length
+        bucket_BQL = None
+        if (times_BL := batch.times_BL) is not None:
+            later_BQ = next_times_BL(batch) if self.target_time else times_BL
+            if lengths_B is not None:
+                later_BQ = later_BQ.gather(1, asked_BQ)
+            bucket_BQL = buckets(later_BQ, times_BL)
+        return View(distance_BQL.clamp_(min=0), share_BQL, bucket_BQL, lengths_B)
 
 
 def next_times_BL(batch: Batch) -> Tensor:

@@ -22,7 +22,7 @@ Differs from the paper: it may be read as normalising each channel of K over the
 normalises each event. `keys = "history"` is the former, causally: k_t is divided, channel by
 channel, by the root of its running sum of squares, which depends on t alone and so goes to q_t.
 
-    B  users, L  positions, D  width, H  heads, C  channels of a head
+    B  users, L  positions, Q  positions that are asked, D  width, H  heads, C  channels of a head
 """
 
 from __future__ import annotations
@@ -100,6 +100,16 @@ class Block(nn.Module):
         y_BHLC = causal_linear_attention(q, k, v)
         return self.finish(y_BHLC.transpose(1, 2), x_BLD)
 
+    def attend(self, x_BQD: Tensor, seen_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """The output at x_BQD, each of which sees all of seen_BLD that the mask does not hide."""
+        k, v = (part.transpose(1, 2) for part in self.keys_and_values(seen_BLD))
+        if mask_BL is not None:
+            k = k * mask_BL[:, None, :, None]
+        if self.over_history:
+            k = k * over(k.square().sum(2, keepdim=True))
+        q_BHQC = self.queries(x_BQD).transpose(1, 2)
+        return self.finish((q_BHQC @ (k.transpose(-1, -2) @ v)).transpose(1, 2), x_BQD)
+
     def step(self, x_BD: Tensor, sums: Sums) -> tuple[Tensor, Sums]:
         """One event: the output, and the sums of k v' and k k with it."""
         k_BHC, v_BHC = self.keys_and_values(x_BD)
@@ -150,7 +160,11 @@ class LinRec(Encoder):
         return self.dropout(self.norm(x_BLD + self.positions.weight[: x_BLD.shape[1]]))
 
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        return last_BD(self.prefixes(x_BLD, batch), batch.lengths_B)
+        h_BLD = self.embed(x_BLD)
+        for block in self.blocks[:-1]:
+            h_BLD = block(h_BLD)
+        last_B1D = last_BD(h_BLD, batch.lengths_B)[:, None]
+        return self.blocks[-1].attend(last_B1D, h_BLD, batch.mask_BL())[:, 0]
 
     def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
         h_BLD = self.embed(x_BLD)

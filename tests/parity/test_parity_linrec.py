@@ -14,7 +14,6 @@ from golden import EXACT, Golden, assert_same_outputs_loss_and_gradients, build,
 
 from srbench.models.base import Batch
 from srbench.models.linrec import Block, LinRecSettings
-from srbench.models.linrec_official import attend
 from srbench.recommender import Recommender
 
 CASES = [Golden("linrec", case) for case in ("l1", "l2")]
@@ -66,7 +65,7 @@ def test_the_attention_alone_with_its_gradients() -> None:
     block.norm_attention.register_forward_hook(lambda _m, _i, y: attention.append(y))
     inputs, gradients = golden.group("input"), golden.group("grad")
     x_BLD = inputs["x"].requires_grad_()
-    attend(block, x_BLD, x_BLD)
+    block.attend(x_BLD, x_BLD)
     torch.testing.assert_close(attention[0], golden.group("out")["y"], **EXACT)
     (attention[0] * inputs["dy"]).sum().backward()
     assert x_BLD.grad is not None
