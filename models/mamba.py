@@ -14,6 +14,7 @@ form of state-spaces/mamba at e9594ce, `mamba_simple.py`:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,8 @@ from srbench.models.selective import (
     selective_scan,
     selective_step,
 )
+
+Activation = Callable[[Tensor], Tensor]
 
 
 class MambaSettings(Settings):
@@ -126,16 +129,16 @@ class Mamba(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """LN(W_2 gelu(W_1 h) + h), four times as wide inside."""
+    """LN(W_2 act(W_1 h) + h), four times as wide inside."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, activation: Activation = F.gelu) -> None:
         super().__init__()
         self.w_1, self.w_2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.norm = nn.LayerNorm(width, eps=1e-12)
-        self.dropout = Dropout(dropout)
+        self.dropout, self.activation = Dropout(dropout), activation
 
     def forward(self, h_BD: Tensor) -> Tensor:
-        f_BD = self.w_2(self.dropout(F.gelu(self.w_1(h_BD))))
+        f_BD = self.w_2(self.dropout(self.activation(self.w_1(h_BD))))
         return self.norm(self.dropout(f_BD) + h_BD)
 
 
@@ -145,17 +148,25 @@ class Behind(nn.Module):
     There is a residual around the mixing only where layers are stacked.
     """
 
-    def __init__(self, settings: MambaSettings) -> None:
+    def __init__(
+        self,
+        width: int,
+        dropout: float,
+        *,
+        stacked: bool,
+        eps: float = 1e-12,
+        activation: Activation = F.gelu,
+    ) -> None:
         super().__init__()
-        self.residual = settings.layers > 1
-        self.dropout = Dropout(settings.dropout)
-        self.norm = nn.LayerNorm(settings.width, eps=1e-12)
-        self.ffn = FeedForward(settings.width, settings.dropout)
+        self.stacked = stacked
+        self.dropout = Dropout(dropout)
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.ffn = FeedForward(width, dropout, activation)
 
     def forward(self, m_BD: Tensor, x_BD: Tensor) -> Tensor:
         """From what was mixed and its input; leading dimensions are free."""
         m_BD = self.dropout(m_BD)
-        return self.ffn(self.norm(m_BD + x_BD if self.residual else m_BD))
+        return self.ffn(self.norm(m_BD + x_BD if self.stacked else m_BD))
 
 
 def initialise(model: nn.Module) -> None:

@@ -31,7 +31,7 @@ class Layer(nn.Module):
     def __init__(self, settings: MambaSettings) -> None:
         super().__init__()
         self.mamba = Mamba(settings)
-        self.behind = Behind(settings)
+        self.behind = Behind(settings.width, settings.dropout, stacked=settings.layers > 1)
 
     def forward(self, x_LBD: Tensor) -> Tensor:
         return self.behind(self.mamba(x_LBD), x_LBD)

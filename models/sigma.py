@@ -96,7 +96,7 @@ class Layer(nn.Module):
     def __init__(self, settings: GatedSettings) -> None:
         super().__init__()
         self.gmamba = GatedMamba(settings)
-        self.behind = Behind(settings)
+        self.behind = Behind(settings.width, settings.dropout, stacked=settings.layers > 1)
 
 
 class SIGMA(Encoder):

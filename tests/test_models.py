@@ -18,6 +18,7 @@ CLOSE = {"rtol": 0.0, "atol": 1e-10}
 
 # Beside the small model: every option that changes the computation.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "bert4rec": [{"layers": 1}, {"heads": 1}],
     "fmlprec": [{"layers": 1}, {"filters": False}, {"filters": False, "layers": 1}],
     "fmlprec-official": [{"layers": 1}],
     "glintru": [
@@ -44,6 +45,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "sigma-official": [{"layers": 2}, {"flipped": 3}],
     "smlp4rec": [{"layers": 2}, {"item_feature": False}, {"layers": 3, "expansion": 1}],
     "smlp4rec-official": [{"layers": 2}, {"item_feature": False}],
+    "tim4rec": [{"layers": 1}, {"time": False}, {"pointwise_gate": True, "taps": 2}],
+    "tim4rec-official": [{"layers": 1}, {"pointwise_gate": True}, {"activation": "silu"}],
     "sligru4rec": [{"cell": "ligru"}, {"layers": 2, "affine": True}, {"activation": "tanh"}],
 }
 CASES = [(name, {}) for name in names()]
@@ -72,6 +75,13 @@ def random_batch(seed: int = 1) -> Batch:
     return Batch(items_BL, lengths_B, times_BL, target_times_B)
 
 
+def emptied(batch: Batch) -> Batch:
+    """The same histories with nothing behind their ends."""
+    assert batch.times_BL is not None
+    mask_BL = batch.mask_BL()
+    return replace(batch, items_BL=batch.items_BL * mask_BL, times_BL=batch.times_BL * mask_BL)
+
+
 def alone(batch: Batch, row: int, end: int) -> Batch:
     """The first `end` events of a row; what is to be predicted is the event behind them."""
     assert batch.times_BL is not None and batch.target_times_B is not None
@@ -91,7 +101,7 @@ def test_the_representation_of_a_history_does_not_depend_on_its_batch(
 ) -> None:
     batch = random_batch()
     if not recommender.encoder.pad_invariant:
-        batch = replace(batch, items_BL=batch.items_BL * batch.mask_BL())
+        batch = emptied(batch)
     h_BD = recommender.represent(batch)
     assert h_BD.shape == (len(batch), recommender.encoder.width)
     for row, end in enumerate(batch.lengths_B.tolist()):
@@ -102,7 +112,7 @@ def test_the_representation_of_a_history_does_not_depend_on_its_batch(
 
 def test_pads_change_a_model_exactly_if_it_says_so(recommender: Recommender) -> None:
     batch = random_batch()
-    empty = replace(batch, items_BL=batch.items_BL * batch.mask_BL())
+    empty = emptied(batch)
     filled_BD, empty_BD = recommender.represent(batch), recommender.represent(empty)
     same = torch.allclose(filled_BD, empty_BD, **CLOSE)
     assert same == recommender.encoder.pad_invariant
@@ -143,6 +153,37 @@ def test_gradients_through_prefixes_are_those_through_forward(recommender: Recom
     assert len(fast) == len(slow) > 0
     for ours, theirs in zip(fast, slow, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_forward_is_cloze_with_the_event_behind_the_history_hidden(
+    recommender: Recommender,
+) -> None:
+    batch = random_batch()
+    if not recommender.encoder.has_cloze():
+        with pytest.raises(NotImplementedError):
+            recommender.cloze(batch)
+        return
+    h_BD = recommender.represent(batch)
+    for row, length in enumerate(batch.lengths_B.tolist()):
+        kept = min(length, LENGTH - 1)
+        items = [*batch.items_BL[row, length - kept : length].tolist(), 0, 3]  # 3 is behind the end
+        behind = Batch(torch.tensor([items[:LENGTH]]), torch.tensor([kept + 1]))
+        torch.testing.assert_close(recommender.cloze(behind)[0], h_BD[row], **CLOSE)
+
+
+def test_cloze_answers_row_by_row_and_in_the_order_of_events(recommender: Recommender) -> None:
+    if not recommender.encoder.has_cloze():
+        return
+    batch = random_batch()
+    hidden_BL = (torch.arange(LENGTH) % 3 == 1) & batch.mask_BL()
+    batch = replace(batch, items_BL=batch.items_BL.masked_fill(hidden_BL, 0))
+    h_ND = recommender.cloze(batch)
+    assert len(h_ND) == hidden_BL.sum() > 3
+    alone_ND = [
+        recommender.cloze(Batch(batch.items_BL[row : row + 1, :length], batch.lengths_B[[row]]))
+        for row, length in enumerate(batch.lengths_B.tolist())
+    ]
+    torch.testing.assert_close(torch.cat(alone_ND), h_ND, **CLOSE)
 
 
 def test_steps_are_forward_of_the_history_so_far(recommender: Recommender) -> None:

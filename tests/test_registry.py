@@ -56,6 +56,8 @@ def test_every_file_of_models_is_a_model_or_a_part() -> None:
         "sligru4rec",
         "smlp4rec",
         "smlp4rec-official",
+        "tim4rec",
+        "tim4rec-official",
     )
     for name in registry.names():
         kind = registry.get(name)
