@@ -71,7 +71,8 @@ class MinRNN(nn.Module):
 
     def events(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
         """keep_BE and new_BE of each event; leading dimensions are free."""
-        a_BE, *gates = self.gates(x_BD).chunk(2 if self.cell == "mingru" else 3, dim=-1)
+        gates_BG = self.gates(x_BD).to(self.gates.weight.dtype)  # bf16 has no gate of 0.999
+        a_BE, *gates = gates_BG.chunk(2 if self.cell == "mingru" else 3, dim=-1)
         if self.cell == "mingru":
             k_BE = -gates[0]
         else:  # sigma of it is f', and never divides by zero

@@ -95,3 +95,15 @@ def test_initialisation_is_that_of_the_reference() -> None:
 def test_an_expansion_that_leaves_no_state_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expansion 0\.01 of width 8 leaves no state"):
         MinGRU4RecSettings(width=8, expansion=0.01)
+
+
+def test_a_gate_near_one_survives_bf16() -> None:
+    """A gate of 0.999 is 1 in bf16, and a state would never decay."""
+    rnn = cell([1.0, -6.90625]).float()  # both are numbers of bf16
+    x_LBD, start = torch.ones(1000, 1, 1), torch.full((1, 1), 50.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = rnn(x_LBD, start)
+    keep = 1 / (1 + math.exp(-6.90625))
+    expected = keep**1000 * 50 + (1 - keep**1000) * 1.5
+    assert expected < 20
+    assert states[-1].item() == pytest.approx(expected, rel=1e-3)
