@@ -22,7 +22,9 @@ class Recommender(nn.Module):
         self.n_items = n_items
         self.length = length
         self.encoder = model(settings, n_items, length)
-        self.table = nn.Embedding(n_items + 1, 0 if model.has_scores() else self.encoder.width)
+        width = 0 if model.has_scores() else self.encoder.width
+        fixed = None if model.pad_invariant else 0  # a look-up of the pad row teaches it nothing
+        self.table = nn.Embedding(n_items + 1, width, padding_idx=fixed)
         if model.learns == "gradient":
             with torch.no_grad():
                 self.encoder.init_table(self.table.weight)

@@ -52,11 +52,43 @@ def glintru_official(settings: Any) -> int:
     return 2 * L * width**2 * layers + 2 * 2 * L * width * channels
 
 
+def mixers(settings: Any, fields_at_the_end: int) -> int:
+    """The last layer makes one position of so many fields; its first product needs all events."""
+    width, expansion, fields = settings.width, settings.expansion, 2
+    position = 2 * 2 * expansion * fields * fields * width  # along the fields, expand and back
+    channels = 2 * 2 * expansion * width * width
+    products = 2 * expansion * L * L * width  # one of the two along the positions, a field
+    layer = L * (position + fields * channels) + 2 * fields * products
+    row = 2 * expansion * L * width
+    at_the_end = position + fields_at_the_end * (channels + products + row)
+    return (settings.layers - 1) * layer + at_the_end
+
+
+def mlp4rec(settings: Any) -> int:
+    return mixers(settings, fields_at_the_end=2)
+
+
+def smlp4rec(settings: Any) -> int:
+    """Only the item's own field leaves the last block."""
+    return mixers(settings, fields_at_the_end=1)
+
+
+def fmlprec(settings: Any) -> int:
+    """Transforms are no matrix products, so that the filters do not count."""
+    return ((settings.layers - 1) * L + 1) * 2 * 2 * settings.width * settings.inner
+
+
 CASES: dict[str, tuple[Any, dict[str, int]]] = {
     "gru4rec": (gru4rec, {"width": 8, "hidden": 6}),
     "sasrec": (sasrec, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
     "glintru": (glintru, {"width": 8, "heads": 2}),
     "glintru-official": (glintru_official, {"width": 8, "heads": 2}),
+    "mlp4rec": (mlp4rec, {"width": 8, "layers": 2}),
+    "mlp4rec-official": (mlp4rec, {"width": 8, "layers": 2}),
+    "smlp4rec": (smlp4rec, {"width": 8, "layers": 2}),
+    "smlp4rec-official": (smlp4rec, {"width": 8, "layers": 2}),
+    "fmlprec": (fmlprec, {"width": 8, "layers": 2, "inner": 20}),
+    "fmlprec-official": (fmlprec, {"width": 8, "layers": 2, "inner": 20}),
     "pop": (lambda settings: 0, {}),
     "markov": (lambda settings: 0, {}),
 }

@@ -1,0 +1,83 @@
+"""Mixing along positions: the running sums against one product for each prefix."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srbench.models import mixing
+from srbench.models.mixing import PositionMixer
+from srbench.models.mlp4rec import MLP4Rec
+from srbench.models.smlp4rec import SMLP4Rec
+
+WINDOW = 21  # two chunks and a part of one
+CLOSE = {"rtol": 0.0, "atol": 1e-10}
+
+
+def obvious(mixer: PositionMixer, y_LFBD: Tensor) -> Tensor:
+    """s_LFBD: the equation for every prefix, with zeros behind it."""
+    rows = []
+    for t in range(len(y_LFBD)):
+        window = torch.zeros(mixer.first.in_features, *y_LFBD.shape[1:], dtype=y_LFBD.dtype)
+        window[: t + 1] = y_LFBD[: t + 1]
+        g = F.gelu(mixer.first(window.movedim(0, -1)))
+        rows.append(mixer.second(g)[..., t])
+    return torch.stack(rows)
+
+
+def made(bias: bool, length: int) -> tuple[PositionMixer, Tensor]:
+    torch.manual_seed(0)
+    mixer = PositionMixer(WINDOW, 2, 0.0, bias=bias).double()
+    return mixer, torch.randn(length, 2, 3, 4, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("length", [1, 7, 8, 9, WINDOW])
+@pytest.mark.parametrize("elements", [1, 8 * 42 * 5, 2**20])  # columns of a block: 1, 5, all
+def test_running_sums_are_one_product_a_prefix(bias: bool, length: int, elements: int) -> None:
+    mixer, y_LFBD = made(bias, length)
+    up_LFBD = torch.randn_like(y_LFBD)
+    found = []
+    for way in (mixer.prefixes, lambda y: obvious(mixer, y)):
+        mixer.zero_grad()
+        y = y_LFBD.clone().requires_grad_()
+        with mock.patch.dict(mixing.ELEMENTS, {"cpu": elements}):
+            s = way(y)
+            (s * up_LFBD).sum().backward()
+        found.append([s, y.grad, *(p.grad for p in mixer.parameters())])
+    for fast, slow in zip(*found, strict=True):
+        torch.testing.assert_close(fast, slow, **CLOSE)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_all_places_and_the_last_of_each_history(bias: bool) -> None:
+    mixer, y_LFBD = made(bias, 9)
+    window = F.pad(y_LFBD, (0, 0) * 3 + (0, WINDOW - 9))
+    s_LFBD = mixer.second(F.gelu(mixer.first(window.movedim(0, -1)))).movedim(-1, 0)
+    torch.testing.assert_close(mixer(y_LFBD), s_LFBD[:9], **CLOSE)
+    lengths_B = torch.tensor([9, 1, 4])
+    last_FBD = torch.stack([s_LFBD[n - 1, :, b] for b, n in enumerate(lengths_B)], dim=1)
+    torch.testing.assert_close(mixer.last(y_LFBD, lengths_B), last_FBD, **CLOSE)
+
+
+def test_dropout_of_a_chunk_is_drawn_once() -> None:
+    """The second time, for the gradient, a chunk sees the same units as the first."""
+    torch.manual_seed(0)
+    mixer = PositionMixer(WINDOW, 2, 0.5, bias=False).double()
+    y_LFBD = torch.randn(WINDOW, 1, 2, 3, dtype=torch.float64, requires_grad=True)
+
+    def total(y: Tensor) -> Tensor:
+        torch.manual_seed(1)
+        return mixer.prefixes(y).sum()
+
+    assert torch.autograd.gradcheck(total, (y_LFBD,), eps=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [SMLP4Rec, MLP4Rec])
+def test_all_prefixes_in_one_pass_with_one_layer_alone(kind: type[SMLP4Rec | MLP4Rec]) -> None:
+    assert kind.can_prefixes(kind.Settings(layers=1))
+    assert not kind.can_prefixes(kind.Settings(layers=2))
