@@ -44,6 +44,7 @@ def test_every_file_of_models_is_a_model_or_a_part() -> None:
         "lightsans-official",
         "linrec",
         "linrec-official",
+        "lrurec",
         "mamba4rec",
         "markov",
         "mingru4rec",
