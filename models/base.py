@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 State = Any  # what a model carries from one event to the next: a tensor or a tuple of tensors
@@ -44,6 +44,10 @@ class Batch:
         positions_L = torch.arange(self.items_BL.shape[1], device=self.items_BL.device)
         return positions_L < self.lengths_B[:, None]
 
+    def hidden_BL(self) -> Tensor:
+        """True where an event of the history is hidden: item 0, in training by cloze alone."""
+        return self.mask_BL() & (self.items_BL == 0)
+
     def padded(self, length: int) -> Batch:
         """The same histories with pads up to `length` positions."""
         short = (0, length - self.items_BL.shape[1])
@@ -66,6 +70,15 @@ class Settings(BaseModel):
     """The settings of a model. Unknown names are errors; every field is documented."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClozeSettings(Settings):
+    """What a model that learns by cloze has among its settings."""
+
+    mask_ratio: float = Field(0.2, gt=0, lt=1, description="cloze: share of events that are hidden")
+    mask_last: float = Field(
+        0.5, ge=0, le=1, description="cloze: share of batches that hide only the last events"
+    )
 
 
 class Encoder(nn.Module):
@@ -117,6 +130,15 @@ class Encoder(nn.Module):
         """h_BLD, where h[:, t] is `forward` of the first t + 1 events, for t below the length."""
         raise NotImplementedError
 
+    def cloze(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        """h_ND of the hidden events of `batch.hidden_BL()`, row by row, from all others.
+
+        A model that has it trains on it, and its settings are `ClozeSettings`. With the event
+        behind the history hidden, it is `forward` of the history (of the last `length` - 1 events,
+        where there are more).
+        """
+        raise NotImplementedError
+
     def init_state(self, x_BD: Tensor) -> State:
         """The state before the first event, on the device and of the type of `x_BD`."""
         raise NotImplementedError
@@ -134,6 +156,10 @@ class Encoder(nn.Module):
         """Are there `prefixes` with these settings? A class that has them has them with all, unless
         it overrides this; where the answer is no, `prefixes` raises NotImplementedError."""
         return cls.has_prefixes()
+
+    @classmethod
+    def has_cloze(cls) -> bool:
+        return cls.cloze is not Encoder.cloze
 
     @classmethod
     def has_step(cls) -> bool:

@@ -50,6 +50,10 @@ class Recommender(nn.Module):
         """h_BLD of every prefix of each history."""
         return self.encoder.prefixes(self.embedded(batch.items_BL), batch)
 
+    def cloze(self, batch: Batch) -> Tensor:
+        """h_ND of the events that the batch hides."""
+        return self.encoder.cloze(self.embedded(batch.items_BL), batch)
+
     def init_state(self, batch_size: int) -> State:
         """The state of `batch_size` users without events."""
         pads_B = torch.zeros(batch_size, dtype=torch.int64, device=self.table.weight.device)

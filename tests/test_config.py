@@ -211,8 +211,9 @@ def test_two_spellings_of_one_setting_must_agree() -> None:
         resolve("pop", "x", overrides=["train.epochs=3"], flags={"train.epochs": 4})
 
 
-def test_what_has_no_effect_is_refused() -> None:
-    overrides = ["train.supervision=all", "train.prefixes_per_user=2"]
+@pytest.mark.parametrize("supervision", ["all", "cloze"])
+def test_what_has_no_effect_is_refused(supervision: str) -> None:
+    overrides = [f"train.supervision={supervision}", "train.prefixes_per_user=2"]
     with pytest.raises(SrbenchError, match=r"prefixes_per_user has no effect"):
         resolve("pop", "x", overrides=overrides)
 

@@ -61,8 +61,10 @@ class TrainSettings(_Section):
         description="how users longer than L are cut: none, end to end; S, windows S apart of "
         "which only the last S positions are targets",
     )
-    supervision: Literal["auto", "all", "last"] = Field(
-        default="auto", description="targets: all positions in one pass, or the last of each prefix"
+    supervision: Literal["auto", "all", "last", "cloze"] = Field(
+        default="auto",
+        description="targets: all positions in one pass, the last of each prefix, or hidden events "
+        "(cloze); auto: as the model is made to learn",
     )
     prefixes_per_user: Positive | None = Field(
         default=None,
@@ -81,9 +83,10 @@ class TrainSettings(_Section):
 
     @model_validator(mode="after")
     def _prefixes_need_last(self) -> Self:
-        if self.supervision == "all" and self.prefixes_per_user is not None:
+        if self.supervision in ("all", "cloze") and self.prefixes_per_user is not None:
             raise ValueError(
-                "train.prefixes_per_user has no effect with train.supervision = all; "
+                f"train.prefixes_per_user has no effect with train.supervision = "
+                f"{self.supervision}; "
                 "leave it out, or use train.supervision = last."
             )
         return self

@@ -8,7 +8,7 @@ Nothing is copied per prefix: a history is (user, end), gathered when its batch 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srbench.errors import SrbenchError
-from srbench.models.base import Batch
+from srbench.models.base import Batch, ClozeSettings
 
 if TYPE_CHECKING:
     from srbench.data.dataset import Dataset, Split
 
 Int64 = NDArray[np.int64]
+Supervision = Literal["all", "last", "cloze"]
 
 POOL = 64  # steps' worth of shuffled windows that are sorted by length together
 
@@ -38,16 +39,13 @@ class Sequences:
             self.times = torch.from_numpy(np.array(dataset.times)).to(self.device)
 
     def gather(self, starts: Int64, lengths: Int64) -> Batch:
-        """Histories of `lengths` events from positions `starts` of the flat arrays.
-
-        Behind each of them stands the event to be predicted.
-        """
+        """Stretches of `lengths` events from positions `starts` of the flat arrays."""
         return self._gather(starts, lengths)[0]
 
     def histories(self, users: Int64, ends: Int64, length: int, offsets: Int64) -> Batch:
         """The last `length` events before each of `ends`, of `users`, padded on the right."""
         starts = np.maximum(offsets[users], ends - length)
-        return self.gather(starts, ends - starts)
+        return self._predicting(self.gather(starts, ends - starts), ends)
 
     def with_next(self, starts: Int64, lengths: Int64, first: Int64) -> tuple[Batch, Tensor]:
         """`gather`, and targets_BL: the item behind each event, 0 on pads and before `first`."""
@@ -55,7 +53,14 @@ class Sequences:
         positions_L = torch.arange(places_BL.shape[1], device=self.device)
         wanted_BL = inside_BL & (positions_L >= torch.from_numpy(first).to(self.device)[:, None])
         next_BL = self.items[(places_BL + 1).clamp_(max=len(self.items) - 1)]
-        return batch, next_BL.long() * wanted_BL
+        return self._predicting(batch, starts + lengths), next_BL.long() * wanted_BL
+
+    def _predicting(self, batch: Batch, ends: Int64) -> Batch:
+        """The batch as histories of the events at `ends`, whose times it gets."""
+        if self.times is None:
+            return batch
+        places_B = torch.from_numpy(ends).to(self.device)
+        return replace(batch, target_times_B=self.times[places_B])
 
     def _gather(self, starts: Int64, lengths: Int64) -> tuple[Batch, Tensor, Tensor]:
         """The batch, where each of its slots stands in the flat arrays, and which are no pads."""
@@ -65,11 +70,8 @@ class Sequences:
         places_BL.clamp_(max=len(self.items) - 1)
         inside_BL = positions_L < lengths_B[:, None]
         items_BL = self.items[places_BL].long() * inside_BL
-        if self.times is None:
-            return Batch(items_BL, lengths_B), places_BL, inside_BL
-        times_BL = self.times[places_BL] * inside_BL
-        target_times_B = self.times[torch.from_numpy(starts + lengths).to(self.device)]
-        return Batch(items_BL, lengths_B, times_BL, target_times_B), places_BL, inside_BL
+        times_BL = None if self.times is None else self.times[places_BL] * inside_BL
+        return Batch(items_BL, lengths_B, times_BL), places_BL, inside_BL
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class TrainingBatch:
     """What one step learns from.
 
     targets: with supervision `all` targets_BL, the item behind each position, 0 where none is
-    asked; with `last` targets_B. count: how many targets there are.
+    asked; with `last` targets_B; with `cloze` targets_N, the hidden items, row by row. count: how
+    many targets there are.
     """
 
     batch: Batch
@@ -95,6 +98,11 @@ class TrainingBatches:
     asked exactly once. With `last` every target is a history of its own (or `prefixes_per_user` of
     them, drawn anew each epoch).
 
+    With `cloze` the windows are of all events, the first and the last of a sequence too, and any
+    event may be hidden: in a batch each with probability `cloze.mask_ratio`, or, in a share
+    `cloze.mask_last` of the batches and where chance hides none, the last of each window. The
+    hidden ones are the targets, and the batch holds no item in their places.
+
     A batch has at most `tokens` positions, pads included, and at most `users` rows (None: any
     number). Rows of a batch have similar lengths. The order depends on (seed, epoch) alone, so that
     a resumed training sees what an uninterrupted one sees.
@@ -107,12 +115,13 @@ class TrainingBatches:
         dataset: Dataset,
         split: Split,
         *,
-        supervision: Literal["all", "last"],
+        supervision: Supervision,
         length: int,
         tokens: int,
         users: int | None = None,
         stride: int | None = None,
         prefixes_per_user: int | None = None,
+        cloze: ClozeSettings | None = None,
         padded: bool = False,
         seed: int = 0,
         sequences: Sequences | None = None,
@@ -122,8 +131,11 @@ class TrainingBatches:
         self.tokens, self.users, self.seed = tokens, users, seed
         self.padded_to = length if padded else None
         self.prefixes_per_user = prefixes_per_user
+        self.cloze = cloze or ClozeSettings()
         starts, ends = dataset.offsets[:-1], split.train_ends
-        if supervision == "all":
+        if supervision == "cloze":  # the last event is an input too
+            ends = ends + (ends - starts > 1)
+        if supervision != "last":
             self.starts, self.lengths, self.first = _windows(starts, ends, length, stride or length)
             self.counts = self.lengths - self.first
         else:
@@ -138,7 +150,11 @@ class TrainingBatches:
 
     @property
     def targets_per_epoch(self) -> int:
-        """How many targets an epoch has."""
+        """How many targets an epoch has; with `cloze`, how many are to be expected."""
+        if self.supervision == "cloze":
+            last, ratio = self.cloze.mask_last, self.cloze.mask_ratio
+            expected = last * len(self.lengths) + (1 - last) * ratio * int(self.lengths.sum())
+            return max(1, round(expected))
         if self.supervision == "last" and self.prefixes_per_user is not None:
             _, prefixes = np.unique(self.owners, return_counts=True)
             return int(np.minimum(prefixes, self.prefixes_per_user).sum())
@@ -146,12 +162,31 @@ class TrainingBatches:
 
     def epoch(self, epoch: int) -> Iterator[TrainingBatch]:
         """The batches of one epoch."""
+        if self.supervision == "cloze":
+            yield from self._hiding(epoch)
+            return
         for rows in self.plan(epoch):
             starts, lengths = self.starts[rows], self.lengths[rows]
             batch, targets = self.sequences.with_next(starts, lengths, self.first[rows])
             if self.supervision == "last":
                 targets = targets.gather(1, batch.lengths_B[:, None] - 1).squeeze(1)
             yield TrainingBatch(batch, targets, int(self.counts[rows].sum()))
+
+    def _hiding(self, epoch: int) -> Iterator[TrainingBatch]:
+        random = np.random.default_rng((self.seed, epoch, 1))  # another stream than the plan's
+        for rows in self.plan(epoch):
+            lengths = self.lengths[rows]
+            positions_L = np.arange(lengths.max())
+            hidden_BL = positions_L == lengths[:, None] - 1
+            if random.random() >= self.cloze.mask_last:
+                drawn_BL = random.random(hidden_BL.shape, np.float32) < self.cloze.mask_ratio
+                drawn_BL &= positions_L < lengths[:, None]
+                hidden_BL = drawn_BL if drawn_BL.any() else hidden_BL
+            batch = self.sequences.gather(self.starts[rows], lengths)
+            hidden = torch.from_numpy(hidden_BL).to(batch.items_BL.device)
+            targets_N = batch.items_BL[hidden]
+            batch = replace(batch, items_BL=batch.items_BL.masked_fill(hidden, 0))
+            yield TrainingBatch(batch, targets_N, len(targets_N))
 
     def plan(self, epoch: int) -> list[Int64]:
         """The rows of each batch of an epoch, in order."""
@@ -176,7 +211,7 @@ class TrainingBatches:
 
     def _chosen(self, random: np.random.Generator) -> Int64:
         order = random.permutation(len(self.starts))
-        if self.supervision == "all" or self.prefixes_per_user is None:
+        if self.supervision != "last" or self.prefixes_per_user is None:
             return order
         by_user = order[np.argsort(self.owners[order], kind="stable")]
         owners = self.owners[by_user]

@@ -26,6 +26,7 @@ from srbench.measure.clock import Stopwatch, utc_now
 from srbench.measure.flops import request_flops
 from srbench.measure.memory import PhaseMemory, process_peak, resident_bytes
 from srbench.measure.parameters import parameters
+from srbench.models.base import ClozeSettings
 from srbench.recommender import Recommender
 from srbench.record.environment import code, environment
 from srbench.record.names import MEMORY_EVALUATE, MEMORY_TRAIN, TIME_EPOCH, TIME_EVALUATE
@@ -133,7 +134,10 @@ class Cell:
     def _refuse_unused(self) -> None:
         """A setting of the training that this model has no use for is an error, or is told."""
         if self.model_class.learns == "gradient":
-            supervision_of(self.model_class, self.resolved.model_settings, self.settings.train)
+            model_settings = self.resolved.model_settings
+            chosen = supervision_of(self.model_class, model_settings, self.settings.train)
+            if isinstance(model_settings, ClozeSettings) and chosen != "cloze":
+                self._refuse_masks(chosen)
             return
         unused = [
             key
@@ -146,12 +150,27 @@ class Cell:
                 "Leave it out.",
             )
 
-    def _tell_target_time(self) -> None:
-        """Whoever sees when the target happens knows more than others: that goes with its numbers.
+    def _refuse_masks(self, chosen: str) -> None:
+        for name in ClozeSettings.model_fields:
+            origin = self.resolved.origins[f"model.{name}"]
+            if origin != "default" and not origin.startswith("preset"):
+                raise SrbenchError(
+                    f"model.{name} has no effect with train.supervision={chosen}: leave it out."
+                )
 
-        Raises SrbenchError if the dataset has no times.
+    def _tell_target_time(self) -> None:
+        """Whoever sees when the target happens knows more than others: that goes with its numbers,
+        as it does if a model that uses times finds none.
+
+        Raises SrbenchError if the time of the target is wanted of a dataset without times.
         """
-        if not getattr(self.resolved.model_settings, "target_time", False):
+        settings = self.resolved.model_settings
+        if not getattr(settings, "target_time", False):
+            if getattr(settings, "time", False) and self.dataset.times is None:
+                self._warn(
+                    f"{self.dataset.name} has no times: the model does without them.",
+                    "Set model.time=false if that is meant.",
+                )
             return
         if self.dataset.times is None:
             raise SrbenchError(
@@ -206,8 +225,8 @@ class Cell:
                 model.fit_by_counting(*training_part(self.dataset, self.split, self.device))
             self._measured(TIME_EPOCH, watch.seconds, "s", "one pass of counting")
             return
-        train = settings.train
-        found.supervision = supervision_of(self.model_class, self.resolved.model_settings, train)
+        train, model_settings = settings.train, self.resolved.model_settings
+        found.supervision = supervision_of(self.model_class, model_settings, train)
         batches = TrainingBatches(
             self.dataset,
             self.split,
@@ -217,6 +236,7 @@ class Cell:
             users=train.batch_users,
             stride=train.stride,
             prefixes_per_user=train.prefixes_per_user,
+            cloze=model_settings if isinstance(model_settings, ClozeSettings) else None,
             padded=not self.model_class.pad_invariant,
             seed=settings.seed,
             sequences=self.sequences,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, optim
 
 from srbench.config.settings import TrainSettings
-from srbench.data.batches import TrainingBatch, TrainingBatches
+from srbench.data.batches import Supervision, TrainingBatch, TrainingBatches
 from srbench.errors import RunFailed, SrbenchError
 from srbench.measure.clock import Stopwatch
 from srbench.models.base import Encoder, Settings
@@ -22,7 +22,6 @@ from srbench.train.losses import cross_entropy
 ESTIMATE_AFTER = 0.05  # share of an epoch after which its time is told
 LOOK_EVERY = 20  # steps between two looks at the loss on a GPU, where looking waits
 
-Supervision = Literal["all", "last"]
 Metrics = dict[str, float]
 Row = dict[str, Any]  # a row of the curve, as in the record
 
@@ -43,9 +42,10 @@ def seed_all(seed: int, epoch: int) -> None:
 def supervision_of(
     model: type[Encoder], model_settings: Settings, settings: TrainSettings
 ) -> Supervision:
-    """What to train on: `all` where the model has `prefixes` with its settings, else `last`.
+    """What to train on: `cloze` where the model has it, `all` where it has `prefixes` with its
+    settings, else `last`.
 
-    Raises SrbenchError if `all` is wanted and cannot be had, or if a setting has no effect on it.
+    Raises SrbenchError if what is wanted cannot be had, or if a setting has no effect on it.
     """
     able, wanted = model.can_prefixes(model_settings), settings.supervision
     if wanted == "all" and not able:
@@ -54,11 +54,17 @@ def supervision_of(
             f"{' with these settings' if model.has_prefixes() else ''}: use "
             "train.supervision=last, or auto."
         )
-    chosen: Supervision = "all" if able and wanted != "last" else "last"
-    if chosen == "all" and settings.prefixes_per_user is not None:
+    if wanted == "cloze" and not model.has_cloze():
         raise SrbenchError(
-            f"train.prefixes_per_user has no effect where {model.__name__} trains on all positions "
-            "at once: leave it out, or set train.supervision=last."
+            f"{model.__name__} cannot fill in hidden events: leave train.supervision out."
+        )
+    best: Supervision = "cloze" if model.has_cloze() else "all" if able else "last"
+    chosen = best if wanted == "auto" else wanted
+    if chosen != "last" and settings.prefixes_per_user is not None:
+        raise SrbenchError(
+            f"train.prefixes_per_user has no effect where {model.__name__} trains on "
+            f"{'all positions' if chosen == 'all' else 'hidden events'} at once: leave it out, or "
+            "set train.supervision=last."
         )
     if chosen == "last" and settings.stride is not None:
         raise SrbenchError(
@@ -101,9 +107,8 @@ class Trainer:
         self.optimizer = kind(
             recommender.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
         )
-        self.encode = (
-            recommender.prefixes if batches.supervision == "all" else recommender.represent
-        )
+        ways = {"all": "prefixes", "last": "represent", "cloze": "cloze"}
+        self.encode = getattr(recommender, ways[batches.supervision])
         if settings.compile:
             self.encode = torch.compile(self.encode)
 
@@ -140,7 +145,7 @@ class Trainer:
         pending: list[Tensor] = []
         with Stopwatch(self.device) as watch:
             for batch in self.batches.epoch(epoch):
-                self._set_rate((epoch - 1 + done / targets) / self.settings.epochs)
+                self._set_rate((epoch - 1 + min(1, done / targets)) / self.settings.epochs)
                 pending.append(self.step(batch) * batch.count)
                 steps, done = steps + 1, done + batch.count
                 loss = None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from srbench.data.batches import Sequences, TrainingBatches
 from srbench.data.dataset import Dataset, Split, Targets
 from srbench.errors import SrbenchError
+from srbench.models.base import ClozeSettings
 
 
 def dataset_of(*sequences: list[int]) -> Dataset:
@@ -207,3 +208,75 @@ def test_without_times_nothing_has_a_time() -> None:
     for batch in batches:
         assert batch.times_BL is None and batch.target_times_B is None
         assert batch.padded(9).target_times_B is None
+
+
+def hidden(batches: TrainingBatches, epoch: int = 1) -> list[tuple[tuple[int, ...], list[int]]]:
+    """(window with 0 where an event is hidden, the hidden items) of an epoch, sorted."""
+    found = []
+    for one in batches.epoch(epoch):
+        targets = one.targets.tolist()
+        assert one.count == len(targets) == int(one.batch.hidden_BL().sum()) > 0
+        for items, length in zip(
+            one.batch.items_BL.tolist(), one.batch.lengths_B.tolist(), strict=True
+        ):
+            window = tuple(items[:length])
+            assert not any(items[length:])
+            found.append((window, [targets.pop(0) for item in window if item == 0]))
+        assert not targets
+    return sorted(found)
+
+
+def test_cloze_that_hides_the_last_event_of_every_window() -> None:
+    # User 0 trains on 1 2 3 4 5, in windows from the end; user 1 on one event, so not at all.
+    last = ClozeSettings(mask_last=1.0)
+    assert hidden(make("cloze", cloze=last)) == [((1, 0), [2]), ((2, 0), [3]), ((3, 4, 0), [5])]
+    assert hidden(make("cloze", cloze=last, stride=1)) == [
+        ((1, 2, 0), [3]),
+        ((2, 0), [3]),
+        ((2, 3, 0), [4]),
+        ((3, 4, 0), [5]),
+    ]
+    assert make("cloze", cloze=last).targets_per_epoch == 3
+
+
+def test_cloze_hides_anew_each_epoch_and_the_targets_are_what_is_missing() -> None:
+    batches = make("cloze", cloze=ClozeSettings(mask_ratio=0.5, mask_last=0.0))
+    whole = [(1, 2), (2, 3), (3, 4, 5)]
+    epochs = [hidden(batches, epoch) for epoch in range(1, 60)]
+    missing: Counter[int] = Counter()
+    for epoch in epochs:
+        filled = []
+        for window, targets in epoch:
+            missing.update(targets)
+            rest = iter(targets)
+            filled.append(tuple(item or next(rest) for item in window))
+        assert sorted(filled) == whole
+    assert epochs[0] == hidden(batches, 1)
+    assert len({str(epoch) for epoch in epochs}) > 30
+    assert set(missing) == {1, 2, 3, 4, 5}  # the first event too
+    assert batches.targets_per_epoch == round(0.5 * 7)
+
+
+@pytest.mark.parametrize("mask_last", [0.0, 0.5])
+def test_cloze_hides_as_many_events_as_it_says(mask_last: float) -> None:
+    dataset = dataset_of(*([list(range(1, 23))] * 300))
+    settings = ClozeSettings(mask_ratio=0.2, mask_last=mask_last)
+    batches = make("cloze", dataset, length=20, tokens=100, cloze=settings)
+    counts = [sum(batch.count for batch in batches.epoch(epoch)) for epoch in range(1, 11)]
+    assert np.mean(counts) == pytest.approx(batches.targets_per_epoch, rel=0.05)
+
+
+def test_a_batch_in_which_chance_hides_nothing_hides_the_last_events() -> None:
+    settings = ClozeSettings(mask_ratio=1e-9, mask_last=0.0)
+    assert hidden(make("cloze", cloze=settings)) == hidden(
+        make("cloze", cloze=ClozeSettings(mask_last=1.0))
+    )
+
+
+def test_cloze_knows_no_time_of_an_event_to_come() -> None:
+    whole = Split(
+        "all", TINY.offsets[1:], Targets(*[np.arange(0)] * 2), Targets(*[np.arange(0)] * 2)
+    )
+    batches = TrainingBatches(TINY, whole, supervision="cloze", length=9, tokens=99)
+    (one,) = batches.epoch(1)
+    assert one.batch.times_BL is not None and one.batch.target_times_B is None

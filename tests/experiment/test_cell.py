@@ -28,6 +28,7 @@ SMALL = {
     "gru4rec": {"model.width": 8, "model.hidden": 8},
     "sasrec": {"model.width": 8, "model.heads": 2, "model.inner": 16, "model.dropout": 0.1},
     "glintru": {"model.width": 8, "model.heads": 2},
+    "bert4rec": {"model.width": 8, "model.heads": 2, "model.inner": 16},
     "glintru-official": {"model.width": 8, "model.heads": 2, "train.prefixes_per_user": 1},
     "pop": {},
 }
@@ -134,7 +135,7 @@ def test_the_same_run_twice_gives_the_same_ranks(tmp_path: Path, model: str) -> 
     assert other.test != first.test
 
 
-@pytest.mark.parametrize("model", ["gru4rec", "sasrec", "glintru"])
+@pytest.mark.parametrize("model", ["gru4rec", "sasrec", "glintru", "bert4rec"])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, model: str) -> None:
     whole = run(tmp_path / "whole", model)
     broken = run(tmp_path / "broken", model, listener=StopIn(3))
@@ -315,8 +316,54 @@ def test_supervision_on_prefixes_is_the_same_model(tmp_path: Path) -> None:
     assert record.training.targets_per_epoch == record.data.train_targets
 
 
+def test_hidden_events_are_what_a_cloze_model_learns_from(tmp_path: Path) -> None:
+    given = {"train__epochs": 1, "model__mask_ratio": 0.5, "model__mask_last": 0.0}
+    record = run(tmp_path, "bert4rec", **given)
+    assert record.training is not None and record.training.supervision == "cloze"
+    events = record.data.train_targets + record.data.users  # the first of a user may be hidden too
+    assert record.training.targets_per_epoch == round(0.5 * events)
+    (row,) = record.training.curve
+    assert row.targets_per_second * row.seconds == pytest.approx(0.5 * events, rel=0.1)
+
+    record = run(tmp_path, "bert4rec", train__epochs=1, train__supervision="last")
+    assert record.training is not None and record.training.supervision == "last"
+    assert record.training.targets_per_epoch == record.data.train_targets
+
+
+def test_cloze_learns(tmp_path: Path) -> None:
+    data = "synthetic:users=400,items=60,seed=3"
+    signature = "ndcg@10|full|seen:drop|ties:half|loo|v1"
+    pop = run(tmp_path, "pop", data).test[signature]
+    small = {"model__width": 16, "model__inner": 32, "train__epochs": 40}
+    assert run(tmp_path, "bert4rec", data, **small).test[signature] > 1.1 * pop
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "sentence"),
+    [
+        ("gru4rec", {"train__supervision": "cloze"}, "GRU4Rec cannot fill in hidden events"),
+        ("bert4rec", {"train__supervision": "all"}, "BERT4Rec cannot represent all prefixes"),
+        (
+            "bert4rec",
+            {"train__prefixes_per_user": 1},
+            r"train\.prefixes_per_user has no effect where BERT4Rec trains on hidden events",
+        ),
+        (
+            "bert4rec",
+            {"train__supervision": "last", "model__mask_ratio": 0.3},
+            r"model\.mask_ratio has no effect with train\.supervision=last",
+        ),
+    ],
+)
+def test_what_a_cloze_model_refuses(
+    tmp_path: Path, model: str, flags: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SrbenchError, match=sentence):
+        run(tmp_path, model, **flags)
+
+
 def test_half_precision_and_clipping_train(tmp_path: Path) -> None:
-    for model in ("gru4rec", "sasrec", "glintru"):
+    for model in ("gru4rec", "sasrec", "glintru", "bert4rec"):
         record = run(tmp_path, model, train__precision="bf16", train__clip_norm=1.0)
         assert record.status == "ok"
 
@@ -417,3 +464,18 @@ def test_a_model_that_sees_when_the_target_happens_says_so(tmp_path: Path) -> No
     timeless.write_text("".join(f"{u} {1 + (u + n) % 9}\n" for u in range(1, 9) for n in range(6)))
     with pytest.raises(SrbenchError, match=r"model\.target_time has no effect.*has no times"):
         told(str(timeless), **{"model.target_time": True})
+
+
+def test_a_model_that_uses_times_and_finds_none_says_so(tmp_path: Path) -> None:
+    timeless = tmp_path / "timeless.txt"
+    timeless.write_text("".join(f"{u} {1 + (u + n) % 9}\n" for u in range(1, 9) for n in range(6)))
+    small = {"data.length": 10, "data.k_core": 0, "train.epochs": 1}
+    warned = {}
+    for uses in (True, False):
+        resolved = resolve("hstu", str(timeless), flags=small | {"model.time": uses})
+        record = cell.run(resolved, results=tmp_path / "results")
+        assert record.status == "ok"
+        warned[uses] = [caution.what for caution in record.warnings]
+    untimed = [what for what in warned[True] if what.endswith("the model does without them.")]
+    assert len(untimed) == 1 and "has no times" in untimed[0]
+    assert not set(untimed) & set(warned[False])
