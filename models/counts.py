@@ -60,6 +60,13 @@ class ItemPairs(nn.Module):
 
 def count_pairs(keys_N: Tensor) -> tuple[Tensor, Tensor]:
     """Distinct keys in ascending order, and how often each occurs."""
+    if len(keys_N) == 0:
+        return keys_N, keys_N
+    lowest, highest = keys_N.aminmax()
+    if highest - lowest < 4 * len(keys_N):  # so many that an array for all is faster than sorting
+        counts_N = torch.bincount(keys_N - lowest)
+        found_N = counts_N.nonzero().squeeze(1)
+        return found_N + lowest, counts_N[found_N]
     distinct_N, counts_N = torch.unique(keys_N, return_counts=True)
     return distinct_N, counts_N
 

@@ -31,11 +31,17 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"gated_mlp": False},
     ],
     "gru4rec": [{"layers": 2}, {"hidden": 5}],
+    "itemknn": [{"recent": 1}, {"recent": 20, "decay": 0.5, "neighbours": 2}],
     "lightsans": [{"layers": 1}, {"interests": 1, "layers": 3}, {"heads": 1}],
     "lightsans-official": [{"layers": 1}],
     "linrec": [{"keys": "history"}, {"layers": 1}, {"heads": 1}],
     "linrec-official": [{"keys": "history"}, {"layers": 1}],
-    "hstu": [{"target_time": True}, {"time": False}, {"concat_ua": True, "dqk": 3, "dv": 5}, {"layers": 3}],
+    "hstu": [
+        {"target_time": True},
+        {"time": False},
+        {"concat_ua": True, "dqk": 3, "dv": 5},
+        {"layers": 3},
+    ],
     "lrurec": [{"layers": 1}, {"layers": 3}],
     "mamba4rec": [{"layers": 2}, {"taps": 1, "states": 3}, {"taps": 6, "expand": 1}],
     "mlp4rec": [{"layers": 1}, {"layers": 1, "item_feature": False}, {"item_feature": False}],
@@ -61,6 +67,11 @@ def small(name: str, options: dict[str, Any]) -> Recommender:
     settings = {n: v for n, v in narrow.items() if n in kind.Settings.model_fields} | options
     torch.manual_seed(0)
     recommender = Recommender(kind, kind.Settings(**settings), N_ITEMS, LENGTH).double().eval()
+    if kind.learns == "counts":
+        lengths = torch.tensor([0, 4, 1, 0, 9, 30])
+        items = torch.randint(1, N_ITEMS + 1, (int(lengths.sum()),))
+        recommender.fit_by_counting(items, torch.cat([lengths[:1], lengths.cumsum(0)]))
+        return recommender
     for parameter in recommender.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return recommender

@@ -40,6 +40,7 @@ def test_every_file_of_models_is_a_model_or_a_part() -> None:
         "glintru-official",
         "gru4rec",
         "hstu",
+        "itemknn",
         "lightsans",
         "lightsans-official",
         "linrec",

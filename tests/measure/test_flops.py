@@ -91,6 +91,7 @@ CASES: dict[str, tuple[Any, dict[str, int]]] = {
     "fmlprec-official": (fmlprec, {"width": 8, "layers": 2, "inner": 20}),
     "pop": (lambda settings: 0, {}),
     "markov": (lambda settings: 0, {}),
+    "itemknn": (lambda settings: 0, {}),
 }
 
 

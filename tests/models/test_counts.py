@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from srbench.models.counts import ItemPairs, count_pairs, owners
@@ -37,9 +38,17 @@ def test_an_empty_matrix_is_zero() -> None:
     assert found.tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
-def test_pairs_are_counted_in_order() -> None:
-    keys_N, counts_N = count_pairs(torch.tensor([9, 2, 9, 5, 2, 9]))
-    assert (keys_N.tolist(), counts_N.tolist()) == ([2, 5, 9], [2, 1, 3])
+@pytest.mark.parametrize("far", [0, 10**12])  # counted in an array, or by sorting
+def test_pairs_are_counted_in_order(far: int) -> None:
+    keys_N, counts_N = count_pairs(torch.tensor([9, 2, 9 + far, 5, 2, 9]))
+    expected = {2: 2, 5: 1, 9: 3} if far == 0 else {2: 2, 5: 1, 9: 2, 9 + far: 1}
+    assert dict(zip(keys_N.tolist(), counts_N.tolist(), strict=True)) == expected
+    assert keys_N.tolist() == sorted(expected)
+
+
+def test_no_pairs_are_counted_as_none() -> None:
+    keys_N, counts_N = count_pairs(torch.empty(0, dtype=torch.int64))
+    assert len(keys_N) == len(counts_N) == 0
 
 
 def test_events_know_their_sequence() -> None:
