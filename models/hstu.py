@@ -15,7 +15,7 @@ No soft-max and no 1/sqrt(D): each event adds its own share, and LN brings the s
 
 Whose time: the authors' code gives position i the time of the *next* event, so the last position
 sees when the target happens. Here that is `target_time`, off by default: then t_i is the event's
-own time, and nothing later is seen. Where a dataset has no times, r is left out.
+own time, and nothing later is seen. Where a dataset has no times, or `time` is off, r is left out.
 
 Differs from the paper and the code: cross-entropy over the whole catalogue instead of a soft-max
 over 128 sampled items. Differs from the code: N is the window `length`, not the width that a batch
@@ -33,7 +33,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
@@ -54,9 +54,16 @@ class HSTUSettings(Settings):
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout on embeddings and gated values")
     concat_ua: bool = Field(False, description="the output layer sees gate and attention apart too")
     temperature: float = Field(0.05, gt=0, description="cosines are divided by it")
+    time: bool = Field(True, description="use the times of the events, where the dataset has them")
     target_time: bool = Field(
         False, description="sees when the event to be predicted happens, as the authors' code does"
     )
+
+    @model_validator(mode="after")
+    def _time_has_effect(self) -> HSTUSettings:
+        if self.target_time and not self.time:
+            raise ValueError("target_time has no effect with time = false")
+        return self
 
 
 class Block(nn.Module):
@@ -68,7 +75,7 @@ class Block(nn.Module):
         self.sizes = [settings.heads * size for size in (*[settings.dv] * 2, *[settings.dqk] * 2)]
         self.uvqk = nn.Parameter(torch.empty(width, sum(self.sizes)))
         self.distance_bias = nn.Parameter(torch.empty(length))  # by i - j
-        self.time_bias = nn.Parameter(torch.empty(BUCKETS + 1))
+        self.time_bias = nn.Parameter(torch.empty(BUCKETS + 1)) if settings.time else None
         self.out = nn.Linear(self.sizes[0] * (3 if settings.concat_ua else 1), width)
         self.dropout = Dropout(settings.dropout)
 
@@ -90,7 +97,7 @@ class Block(nn.Module):
     def bias(self, view: View) -> Tensor:
         """p[i - j], and where there are times r[bucket], [B, Q, L]."""
         bias_BQL = look_up(self.distance_bias, view.distance_BQL)
-        if view.bucket_BQL is not None:
+        if self.time_bias is not None and view.bucket_BQL is not None:
             bias_BQL = bias_BQL + look_up(self.time_bias, view.bucket_BQL)
         return bias_BQL
 
@@ -141,7 +148,8 @@ class HSTU(Encoder):
     def __init__(self, settings: HSTUSettings, n_items: int, length: int) -> None:
         super().__init__()
         self.width, self.length = settings.width, length
-        self.temperature, self.target_time = settings.temperature, settings.target_time
+        self.time, self.target_time = settings.time, settings.target_time
+        self.temperature = settings.temperature
         self.positions = nn.Embedding(length, settings.width)
         self.dropout = Dropout(settings.dropout)
         blocks = nn.ModuleList(Block(settings, length) for _ in range(settings.layers))
@@ -149,7 +157,8 @@ class HSTU(Encoder):
         nn.init.xavier_normal_(self.positions.weight)
         for block in self.blocks:
             for weight in (block.uvqk, block.distance_bias, block.time_bias):
-                nn.init.normal_(weight, std=0.02)
+                if weight is not None:
+                    nn.init.normal_(weight, std=0.02)
             nn.init.xavier_uniform_(block.out.weight)  # its bias stays as torch draws it
 
     def init_table(self, table_VD: Tensor) -> None:
@@ -181,7 +190,7 @@ class HSTU(Encoder):
         distance_BQL = asked_BQ[:, :, None] - events_L
         share_BQL = (distance_BQL >= 0).to(x_BLD.dtype) / self.length
         bucket_BQL = None
-        if (times_BL := batch.times_BL) is not None:
+        if self.time and (times_BL := batch.times_BL) is not None:
             later_BQ = next_times_BL(batch) if self.target_time else times_BL
             if lengths_B is not None:
                 later_BQ = later_BQ.gather(1, asked_BQ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from srbench.models.base import Batch
@@ -49,6 +50,19 @@ def test_without_times_the_bias_for_time_is_left_out() -> None:
     for block in encoder.blocks:
         torch.nn.init.zeros_(block.time_bias)
     torch.testing.assert_close(untimed_BLD, encoder.prefixes(x_BLD, timed))
+
+
+def test_time_off_is_no_times() -> None:
+    x_BLD = torch.randn(2, 5, 6, dtype=torch.float64)
+    timed = model()
+    untimed = HSTU(SETTINGS.model_copy(update={"time": False}), 9, 5).double()
+    weights = timed.state_dict()
+    untimed.load_state_dict({n: w for n, w in weights.items() if not n.endswith("time_bias")})
+    batch = Batch(torch.ones(2, 5).long(), torch.full((2,), 5))
+    with_times = replace(batch, times_BL=torch.arange(10).view(2, 5) * DAY)
+    torch.testing.assert_close(untimed.prefixes(x_BLD, with_times), timed.prefixes(x_BLD, batch))
+    with pytest.raises(ValueError, match=r"target_time has no effect with time = false"):
+        HSTUSettings(time=False, target_time=True)
 
 
 def test_pads_change_nothing_though_the_scores_are_divided_by_the_window() -> None:
