@@ -156,8 +156,9 @@ class FMLPRec(Encoder):
         h_BLD = self.embed(x_BLD, batch.lengths_B)
         for block in self.blocks[:-1]:
             h_BLD = block(h_BLD, batch)
-        h_BD: Tensor = self.blocks[-1].last(h_BLD, batch)
-        return h_BD
+        top = self.blocks[-1]
+        assert isinstance(top, FilterBlock | AttentionBlock)
+        return top.last(h_BLD, batch)
 
     def embed(self, x_BLD: Tensor, lengths_B: Tensor) -> Tensor:
         """Items with their positions; the pads behind the end have those before the first event."""

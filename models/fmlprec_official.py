@@ -12,7 +12,7 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from srbench.models.base import Info
-from srbench.models.fmlprec import FMLPRec, FMLPRecSettings
+from srbench.models.fmlprec import FilterBlock, FMLPRec, FMLPRecSettings
 
 
 class FMLPRecOfficialSettings(FMLPRecSettings):
@@ -41,4 +41,5 @@ class FMLPRecOfficial(FMLPRec):
     def __init__(self, settings: FMLPRecOfficialSettings, n_items: int, length: int) -> None:
         super().__init__(settings, n_items, length)
         for block in self.blocks:
+            assert isinstance(block, FilterBlock)
             block.pads_enter = True

@@ -23,6 +23,8 @@ user breaks it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -71,8 +73,7 @@ class MLP4Rec(Encoder):
             nn.init.normal_(self.features.weight, std=0.02)
 
     @classmethod
-    def can_prefixes(cls, settings: Settings) -> bool:
-        assert isinstance(settings, MLP4RecSettings)
+    def can_prefixes(cls, settings: Any) -> bool:
         return cls.has_prefixes() and settings.layers == 1
 
     def init_table(self, table_VD: Tensor) -> None:
