@@ -36,16 +36,12 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class MambaSettings(Settings):
-    """Defaults: `config.yaml` of Mamba4Rec and of SIGMA, which agree."""
+    """What the block needs. Defaults: `config.yaml` of Mamba4Rec and of SIGMA, which agree."""
 
     width: int = Field(64, ge=1, description="width of the item table and the representation")
-    layers: int = Field(
-        1, ge=1, description="blocks; only stacked ones have residuals around Mamba"
-    )
     states: int = Field(32, ge=1, description="states of each inner channel")
     taps: int = Field(4, ge=1, description="events that the causal convolution sees")
     expand: int = Field(2, ge=1, description="inner width of Mamba, in widths")
-    dropout: float = Field(0.2, ge=0, lt=1, description="dropout on embeddings and sub-layers")
     scan: Scan = Field(
         "auto", description="kernel of the scan; auto: mamba-ssm on a GPU that has it, else torch"
     )

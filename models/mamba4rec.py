@@ -18,6 +18,9 @@ linear layers goes over theirs.
 
 from __future__ import annotations
 
+from typing import cast
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, State, last_BD
@@ -25,10 +28,17 @@ from srbench.models.layers import Dropout
 from srbench.models.mamba import Behind, Mamba, MambaSettings, initialise
 
 
+class Mamba4RecSettings(MambaSettings):
+    """Defaults: chengkai-liu/Mamba4Rec, `config.yaml`."""
+
+    layers: int = Field(1, ge=1, description="blocks; only stacked ones have residuals")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout on embeddings and sub-layers")
+
+
 class Layer(nn.Module):
     """Mamba and what follows it."""
 
-    def __init__(self, settings: MambaSettings) -> None:
+    def __init__(self, settings: Mamba4RecSettings) -> None:
         super().__init__()
         self.mamba = Mamba(settings)
         self.behind = Behind(settings.width, settings.dropout, stacked=settings.layers > 1)
@@ -47,14 +57,15 @@ class Mamba4Rec(Encoder):
         reference="chengkai-liu/Mamba4Rec, mamba4rec.py at 44a0c84; state-spaces/mamba at e9594ce",
         summary="Selective state spaces over the items.",
     )
-    Settings = MambaSettings
+    Settings = Mamba4RecSettings
 
-    def __init__(self, settings: MambaSettings, n_items: int, length: int) -> None:
+    def __init__(self, settings: Mamba4RecSettings, n_items: int, length: int) -> None:
         super().__init__()
         self.width = settings.width
         self.dropout = Dropout(settings.dropout)
         self.norm = nn.LayerNorm(settings.width, eps=1e-12)
-        self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.layers))
+        layers = nn.ModuleList(Layer(settings) for _ in range(settings.layers))
+        self.layers = cast("list[Layer]", layers)
         initialise(self)
 
     @property

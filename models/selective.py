@@ -32,8 +32,8 @@ def selective_scan(
 ) -> tuple[Tensor, Tensor]:
     """y_LBE and the last state s_BNE. Computes in the type of `A_EN`, at least float32."""
     dtype = torch.promote_types(A_EN.dtype, torch.float32)
-    inputs = (u_LBE, delta_LBE, A_EN.t(), B_LBN, C_LBN)
-    inputs = tuple(x.to(dtype).contiguous() for x in inputs)
+    given = (u_LBE, delta_LBE, A_EN.t(), B_LBN, C_LBN)
+    inputs = [x.to(dtype).contiguous() for x in given]
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
     result: tuple[Tensor, Tensor] = _SelectiveScan.apply(*inputs, keep)  # type: ignore[no-untyped-call]
     return result

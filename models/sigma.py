@@ -27,6 +27,7 @@ Not causal: the flip and the convolution look ahead inside a history, so it trai
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,8 @@ Pick = Callable[[Tensor], Tensor]  # from all events of a time-first tensor to t
 class GatedSettings(MambaSettings):
     """Defaults: `model/config.yaml` of ziwliu-cityu/SIMGA; the gate's dropout is in its code."""
 
+    layers: int = Field(1, ge=1, description="blocks; only stacked ones have residuals")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout on embeddings and sub-layers")
     gate_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the gates")
 
 
@@ -109,7 +112,7 @@ class SIGMA(Encoder):
         reference="ziwliu-cityu/SIMGA, model/gated_mamba.py at 018d73a",
         summary="Mamba in both directions with gates, and a GRU.",
     )
-    Settings: type[GatedSettings] = SIGMASettings
+    Settings: ClassVar[type[GatedSettings]] = SIGMASettings
 
     def __init__(self, settings: GatedSettings, n_items: int, length: int) -> None:
         super().__init__()
@@ -117,7 +120,8 @@ class SIGMA(Encoder):
         self.settings = settings
         self.dropout = Dropout(settings.dropout)
         self.norm = nn.LayerNorm(settings.width, eps=1e-12)
-        self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.layers))
+        layers = nn.ModuleList(Layer(settings) for _ in range(settings.layers))
+        self.layers = cast("list[Layer]", layers)
         initialise(self)
 
     @property

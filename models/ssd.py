@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from srbench.models.mamba import Activation, causal_convolution
 from srbench.models.scan import linear_scan
 
+Chosen = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
 
 def ssd(
     x_LBHP: Tensor, dt_LBH: Tensor, A_H: Tensor, B_LBGN: Tensor, C_LBGN: Tensor, chunk: int = 32
@@ -114,13 +116,13 @@ class SSDBlock(nn.Module):
         self.norm = nn.RMSNorm(inner, eps=eps)
         self.out_proj = nn.Linear(inner, width)
 
-    def chosen(self, xBC: Tensor, d_BH: Tensor, omega_BH: Tensor | None) -> list[Tensor]:
+    def chosen(self, xBC: Tensor, d_BH: Tensor, omega_BH: Tensor | None) -> Chosen:
         """x', dt, A, B and C; leading dimensions are free."""
         x_BE, B_BN, C_BN = self.activation(xBC).split(self.split, dim=-1)
         d_BH = d_BH if omega_BH is None else d_BH * omega_BH
         dt_BH = F.softplus(d_BH + self.dt_bias)
         x_BHP = x_BE.unflatten(-1, (len(self.D), -1))
-        return [x_BHP, dt_BH, -self.A_log.exp(), B_BN[..., None, :], C_BN[..., None, :]]
+        return x_BHP, dt_BH, -self.A_log.exp(), B_BN[..., None, :], C_BN[..., None, :]
 
     def gated(self, y_BHP: Tensor, x_BHP: Tensor, z_BE: Tensor) -> Tensor:
         y_BE = torch.addcmul(y_BHP, self.D[:, None], x_BHP).flatten(-2)

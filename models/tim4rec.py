@@ -27,7 +27,7 @@ setting.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -155,14 +155,15 @@ class TiM4Rec(Encoder):
         reference="AlwaysFHao/TiM4Rec, tim4rec.py and ssd.py at 8d4a6ce; state-spaces/mamba",
         summary="State-space duality with step widths from the times.",
     )
-    Settings = TiM4RecSettings
+    Settings: ClassVar[type[TimedSettings]] = TiM4RecSettings
 
     def __init__(self, settings: TimedSettings, n_items: int, length: int) -> None:
         super().__init__()
         self.width, self.length = settings.width, length
         self.dropout = Dropout(settings.dropout)
         self.norm = nn.LayerNorm(settings.width, eps=settings.norm_eps)
-        self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.layers))
+        layers = nn.ModuleList(Layer(settings) for _ in range(settings.layers))
+        self.layers = cast("list[Layer]", layers)
         if isinstance(settings, TiM4RecSettings) and not settings.time:
             self.norm_times, self.times = None, nn.ModuleList()
         else:

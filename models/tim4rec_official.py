@@ -37,7 +37,7 @@ class TiM4RecOfficial(TiM4Rec):
     pad_is_class = True
     prefixes = Encoder.prefixes
     init_state = Encoder.init_state
-    step = Encoder.step
+    step = Encoder.step  # type: ignore[assignment]
 
     def time_norm(self, settings: TimedSettings) -> nn.Module:
         return nn.LayerNorm(self.length, eps=settings.norm_eps)
