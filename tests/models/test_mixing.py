@@ -9,10 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srbench.config.settings import TrainSettings
+from srbench.errors import SrbenchError
 from srbench.models import mixing
 from srbench.models.mixing import PositionMixer
 from srbench.models.mlp4rec import MLP4Rec
 from srbench.models.smlp4rec import SMLP4Rec
+from srbench.train.loop import supervision_of
 
 WINDOW = 21  # two chunks and a part of one
 CLOSE = {"rtol": 0.0, "atol": 1e-10}
@@ -81,3 +84,21 @@ def test_dropout_of_a_chunk_is_drawn_once() -> None:
 def test_all_prefixes_in_one_pass_with_one_layer_alone(kind: type[SMLP4Rec | MLP4Rec]) -> None:
     assert kind.can_prefixes(kind.Settings(layers=1))
     assert not kind.can_prefixes(kind.Settings(layers=2))
+    assert supervision_of(kind, kind.Settings(layers=1), TrainSettings()) == "all"
+    assert supervision_of(kind, kind.Settings(layers=2), TrainSettings()) == "last"
+    with pytest.raises(SrbenchError, match=r"in one pass with these settings: use train\.superv"):
+        supervision_of(kind, kind.Settings(layers=2), TrainSettings(supervision="all"))
+
+
+def test_initialisation_is_that_of_the_references() -> None:
+    torch.manual_seed(0)
+    smlp4rec = SMLP4Rec(SMLP4Rec.Settings(), 999, 50)
+    for mixer in (smlp4rec.block.positions, smlp4rec.block.channels):
+        assert mixer.first.weight.std().item() == pytest.approx(0.02, rel=0.03)
+    mlp4rec = MLP4Rec(MLP4Rec.Settings(), 999, 50)
+    assert mlp4rec.channels.second.weight.std().item() == pytest.approx(0.02, rel=0.03)
+    assert mlp4rec.positions.first.weight.abs().max().item() == pytest.approx(50**-0.5, rel=0.01)
+    for model in (smlp4rec, mlp4rec):
+        assert model.features is not None
+        assert model.features.weight[0].std().item() == pytest.approx(0.02, rel=0.3)
+        assert model.features.weight.std().item() == pytest.approx(0.02, rel=0.02)
