@@ -8,10 +8,10 @@ Models", 2024 (arXiv 2403.03900).
                                    h = LN(dropout(m) + x)           with more, for each
     x = LN(W_2 gelu(W_1 h) + h)
 
-Differs from the paper: nothing but the places of dropout, which are those of the code. Differs from
-the reference: every position is a target of the one pass, not one a prefix. Like the reference, and
-unlike Mamba by itself, the step widths start near softplus(0) = 0.69: the initialisation of all
-linear layers goes over theirs.
+What the paper leaves open is as in the code: the places of dropout, before the first norm too, and
+the step widths, which start near softplus(0) = 0.69 and not where Mamba draws them, because the
+initialisation of all linear layers goes over theirs. Differs from the reference: every position is
+a target of the one pass, not one a prefix.
 
     L  positions, B  users, D  width
 """
