@@ -25,6 +25,7 @@ ROOMS = (
     "srbench.data",
     "srbench.record",
     "srbench.recommender",
+    "srbench.contract",
     "srbench.evaluate",
     "srbench.measure",
     "srbench.train",
