@@ -27,6 +27,7 @@ projections are one real product each, and a complex state is read from memory a
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -106,7 +107,8 @@ class LRURec(Encoder):
         self.width = settings.width + 1  # the last column of the table is the items' bias
         self.norm = nn.LayerNorm(settings.width)
         self.dropout = Dropout(settings.dropout)
-        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        self.blocks = cast("list[Block]", blocks)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 truncated_normal(module.weight)

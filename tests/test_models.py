@@ -44,6 +44,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "mlp4rec": [{"layers": 1}, {"layers": 1, "item_feature": False}, {"item_feature": False}],
     "mlp4rec-official": [{"layers": 1}, {"item_feature": False}],
     "mingru4rec": [{"layers": 2}, {"cell": "minlstm"}, {"expansion": 1.5, "layers": 2}],
+    "recblr": [{"layers": 1}, {"expand": 1.5, "taps": 3}, {"taps": 1, "layers": 3}],
+    "recblr-official": [{"layers": 1}, {"taps": 1}],
     "sasrec": [{"layers": 1}, {"heads": 1}],
     "sigma": [{"layers": 2}, {"kept": 0}, {"kept": 2, "taps": 2}],
     "sigma-official": [{"layers": 2}, {"flipped": 3}],

@@ -52,6 +52,8 @@ def test_every_file_of_models_is_a_model_or_a_part() -> None:
         "mlp4rec",
         "mlp4rec-official",
         "pop",
+        "recblr",
+        "recblr-official",
         "sasrec",
         "sigma",
         "sigma-official",
