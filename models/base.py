@@ -71,6 +71,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def check_length(self, length: int) -> None:
+        """Raises ValueError if histories of at most `length` events are too short for these."""
+        for name in ("kernel", "taps"):
+            size = getattr(self, name, 1)
+            if size > length:
+                raise ValueError(f"{name} ({size}) must not be larger than data.length ({length})")
+
 
 class ClozeSettings(Settings):
     """What a model that learns by cloze has among its settings."""

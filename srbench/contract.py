@@ -108,7 +108,7 @@ def forward_is_of_one_history(recommender: Recommender) -> None:
         raise Broken(f"forward gives the shape {tuple(h_BD.shape)}, not [B, width] = {expected}")
     for row, end in enumerate(batch.lengths_B.tolist()):
         single = recommender.represent(alone(batch, row, end))[0]
-        _same(h_BD[row], single, f"forward of {end} events in a batch", "forward of them alone")
+        _same(h_BD[row], single, f"forward of {_events(end)} in a batch", "forward of them alone")
     _same(recommender.represent(batch), h_BD, "forward for the second time", "the first time")
 
 
@@ -137,7 +137,7 @@ def prefixes_are_forward(recommender: Recommender) -> None:
         )
     for row, end in _places(batch):
         single = recommender.represent(alone(batch, row, end))[0]
-        _same(h_BLD[row, end - 1], single, f"prefixes at event {end}", f"forward of {end} events")
+        _same(h_BLD[row, end - 1], single, f"prefixes at event {end}", f"forward of {_events(end)}")
 
 
 def gradients_through_prefixes_are_through_forward(recommender: Recommender) -> None:
@@ -200,7 +200,7 @@ def steps_are_forward(recommender: Recommender) -> None:
     for end in range(1, batch.items_BL.shape[1] + 1):
         h_BD, state = recommender.step(batch.items_BL[:, end - 1], state)
         so_far = Batch(batch.items_BL[:, :end], torch.full_like(batch.lengths_B, end))
-        _same(h_BD, recommender.represent(so_far), f"step {end}", f"forward of {end} events")
+        _same(h_BD, recommender.represent(so_far), f"step {end}", f"forward of {_events(end)}")
 
 
 def the_time_of_the_target_is_as_declared(recommender: Recommender) -> None:
@@ -231,12 +231,12 @@ def scores_have_one_column_an_item(recommender: Recommender) -> None:
 CHECKS: dict[str, Callable[[Recommender], None]] = {
     "forward": forward_is_of_one_history,
     "pads": pads_are_as_declared,
+    "scores": scores_have_one_column_an_item,
     "prefixes": prefixes_are_forward,
     "gradients": gradients_through_prefixes_are_through_forward,
     "cloze": cloze_is_forward,
     "step": steps_are_forward,
     "time": the_time_of_the_target_is_as_declared,
-    "scores": scores_have_one_column_an_item,
 }
 
 
@@ -249,6 +249,10 @@ def _on(recommender: Recommender, batch: Batch) -> Batch:
 def _places(batch: Batch) -> list[tuple[int, int]]:
     """Row and number of events of every prefix."""
     return [(r, e) for r, n in enumerate(batch.lengths_B.tolist()) for e in range(1, n + 1)]
+
+
+def _events(count: int) -> str:
+    return f"{count} event" + "s" * (count > 1)
 
 
 def _can_prefixes(recommender: Recommender) -> bool:
@@ -274,4 +278,6 @@ def _same(
     if ours.dtype != theirs.dtype:
         raise Broken(f"{what} is {ours.dtype}, {expected} is {theirs.dtype}")
     if not torch.allclose(ours, theirs, **close):
-        raise Broken(f"{what} differs from {expected} by {float((ours - theirs).abs().max()):.2g}")
+        raise Broken(
+            f"{what} differs from {expected} by {float((ours - theirs).detach().abs().max()):.2g}"
+        )

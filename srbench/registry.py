@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -34,29 +35,56 @@ PARTS = {
 
 
 @cache
+def _ours() -> frozenset[str]:
+    files = (module.name for module in pkgutil.iter_modules(srbench.models.__path__))
+    return frozenset(name.replace("_", "-") for name in files if name not in PARTS)
+
+
+def _entry_points() -> list[EntryPoint]:
+    return sorted(entry_points(group="srbench.models"), key=lambda point: (point.name, _of(point)))
+
+
+@cache
 def _third_parties() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="srbench.models")}
+    """Models of other packages; of two with one name the first."""
+    return {point.name: point for point in reversed(_entry_points()) if point.name not in _ours()}
 
 
 @cache
 def names() -> tuple[str, ...]:
     """All known models in alphabetical order, without importing any of them."""
-    files = (module.name for module in pkgutil.iter_modules(srbench.models.__path__))
-    ours = {name.replace("_", "-") for name in files if name not in PARTS}
-    return tuple(sorted(ours | set(_third_parties())))
+    return tuple(sorted(_ours() | set(_third_parties())))
+
+
+def passed_over() -> dict[str, str]:
+    """Models of other packages that cannot be had because their name is taken, and by whom."""
+    owners = dict.fromkeys(_ours(), "srbench") | {n: _of(p) for n, p in _third_parties().items()}
+    return {
+        f"{point.name} of {_of(point)}": f"the name {point.name} belongs to {owners[point.name]}"
+        for point in _entry_points()
+        if _third_parties().get(point.name) != point
+    }
+
+
+def is_ours(model: type[Encoder]) -> bool:
+    """Is the class one of this package, which its tests keep to the contract?"""
+    return model.__module__.startswith("srbench.models.")
 
 
 def get(name: str) -> type[Encoder]:
     """The class of a model. `./file.py:Class` loads one from a file.
 
-    Raises SrbenchError with the nearest names if there is no such model.
+    Raises SrbenchError with the nearest names if there is no such model, or with what is wrong if
+    one of others cannot be imported or lacks what every model has.
     """
     if ".py:" in name:
         return _from_file(name)
+    if name.endswith(".py"):
+        raise SrbenchError(f"{name} is a file without the class to take; write {name}:CLASS.")
     if name not in names():
         raise SrbenchError(f"There is no model {name!r}.{did_you_mean(name, names())}")
     if name in _third_parties():
-        return _checked(_third_parties()[name].load(), name)
+        return _from_package(name, _third_parties()[name])
     return _only_model(importlib.import_module(f"srbench.models.{name.replace('-', '_')}"))
 
 
@@ -74,6 +102,20 @@ def _only_model(module: ModuleType) -> type[Encoder]:
     return found[0]
 
 
+def _of(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module
+
+
+def _from_package(name: str, point: EntryPoint) -> type[Encoder]:
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:
+        raise SrbenchError(
+            f"{name} of {_of(point)} cannot be imported ({error!r}); mend or uninstall it."
+        ) from error
+    return _checked(found, f"{name} of {_of(point)}")
+
+
 def _from_file(name: str) -> type[Encoder]:
     file, _, wanted = name.rpartition(":")
     path = Path(file)
@@ -87,7 +129,7 @@ def _from_file(name: str) -> type[Encoder]:
     sys.modules[spec.name] = module  # where inspect looks for the file of a class
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SrbenchError(f"{file} cannot be imported ({error!r}); mend it first.") from error
     if not hasattr(module, wanted):
         public = [name for name in vars(module) if not name.startswith("_")]
@@ -96,10 +138,46 @@ def _from_file(name: str) -> type[Encoder]:
 
 
 def _checked(found: object, name: str) -> type[Encoder]:
+    """The class itself. Raises SrbenchError with the first thing that it lacks."""
     from srbench.models.base import Encoder
 
     if not (inspect.isclass(found) and issubclass(found, Encoder)):
-        raise SrbenchError(
-            f"{name} is no model: it must be a subclass of srbench.models.base.Encoder."
-        )
-    return found
+        lack = "must be a subclass of srbench.models.base.Encoder"
+    else:
+        lack = next(_lacks(found), "")
+        if not lack:
+            return found
+    raise SrbenchError(f"{name} is no model: it {lack}; see docs/adding-a-model.md.")
+
+
+def _lacks(model: type[Encoder]) -> Iterator[str]:
+    """What can be seen of a class without an instance of it."""
+    from pydantic import ValidationError
+
+    from srbench.models.base import Encoder, Info, Settings
+
+    def has(method: str) -> bool:
+        return getattr(model, method) is not getattr(Encoder, method)
+
+    if not isinstance(getattr(model, "info", None), Info):
+        yield "has no info, an instance of srbench.models.base.Info"
+    settings = getattr(model, "Settings", None)
+    if not (inspect.isclass(settings) and issubclass(settings, Settings)):
+        yield "has no Settings, a subclass of srbench.models.base.Settings"
+        return
+    for name, field in settings.model_fields.items():
+        if field.is_required():
+            yield f"has a setting without a default, {name}"
+        if not field.description:
+            yield f"has a setting without a description, {name}"
+    try:
+        settings()
+    except ValidationError as error:
+        yield f"refuses its own defaults ({error.errors()[0]['msg']})"
+    if model.learns not in ("gradient", "counts"):
+        yield f"learns by {model.learns!r}, which is neither gradient nor counts"
+    for method in ("forward", "init_table" if model.learns == "gradient" else "fit_table"):
+        if not has(method):
+            yield f"has no method {method}"
+    if has("step") != has("init_state"):
+        yield "has only one of the methods init_state and step"

@@ -113,7 +113,12 @@ def resolve(
     top = {"model": model, "dataset": dataset, **parts[""]}
     top |= {name: section.model_dump() for name, section in sections.items()}
     top["settings"] = model_settings.model_dump(mode="json")
-    return Resolved(validated(RunSettings, top, "", origins), model_settings, origins)
+    settings = validated(RunSettings, top, "", origins)
+    try:
+        model_settings.check_length(settings.data.length)
+    except ValueError as error:
+        raise SrbenchError(f"The model's settings do not fit: {error}.") from None
+    return Resolved(settings, model_settings, origins)
 
 
 def data_settings(values: Mapping[str, Any]) -> DataSettings:

@@ -11,6 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from srbench.config.settings import RunSettings
+from srbench.contract import check
 from srbench.data import load
 from srbench.data.batches import Sequences, TrainingBatches, training_part
 from srbench.data.dataset import Dataset, Split
@@ -41,7 +42,7 @@ from srbench.record.schema import (
     Training,
 )
 from srbench.record.store import Store
-from srbench.registry import get
+from srbench.registry import get, is_ours
 from srbench.train.checkpoint import Checkpoint, Progress
 from srbench.train.loop import Trainer, seed_all, supervision_of
 
@@ -107,6 +108,7 @@ class Cell:
         settings = self.settings
         self.listener.phase("preparing")
         self._refuse_unused()
+        self._refuse_broken()
         self.columns = columns
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
@@ -130,6 +132,13 @@ class Cell:
             require_candidates(self.dataset, targets)  # now, not after hours of training
         self.used = data_used(self.dataset, self.split, settings)
         self.listener.dataset_ready(self.dataset, self.used)
+
+    def _refuse_broken(self) -> None:
+        """A model of others is held to its contract first: what breaks it is not measured."""
+        if not is_ours(self.model_class):
+            name, length = self.settings.model, self.settings.data.length
+            settings = self.resolved.model_settings
+            check(self.model_class, name, settings, length=length, device=self.device)
 
     def _refuse_unused(self) -> None:
         """A setting of the training that this model has no use for is an error, or is told."""

@@ -19,6 +19,7 @@ from srbench.experiment.oracle import oracle_metrics
 from srbench.models.base import Encoder
 from srbench.record.key import key_of
 from srbench.record.schema import DataUsed, PreparationStep
+from srbench.registry import is_ours
 
 if TYPE_CHECKING:
     from srbench.config import Resolved
@@ -35,8 +36,7 @@ def run_key(
 
     Our own models are covered by the version; those of others by their source file.
     """
-    ours = model.__module__.startswith("srbench.models.")
-    source = None if ours else Path(inspect.getfile(model)).read_bytes()
+    source = None if is_ours(model) else Path(inspect.getfile(model)).read_bytes()
     return key_of(
         {
             "model": settings.model,
