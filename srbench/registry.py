@@ -62,7 +62,7 @@ def passed_over() -> dict[str, str]:
     return {
         f"{point.name} of {_of(point)}": f"the name {point.name} belongs to {owners[point.name]}"
         for point in _entry_points()
-        if _third_parties().get(point.name) != point
+        if owners[point.name] != _of(point)
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -114,14 +116,133 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         registry.get(f"{tmp_path / 'none.py'}:Net")
 
 
-def test_models_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib.metadata import EntryPoint
+# ---------------------------------------------------------------- other packages
 
-    points = {"theirs": EntryPoint("theirs", "srbench.models.pop:Pop", "srbench.models")}
-    monkeypatch.setattr(registry, "_third_parties", lambda: points)
-    registry.names.cache_clear()
-    try:
-        assert "theirs" in registry.names()
-        assert registry.get("theirs").__name__ == "Pop"
-    finally:
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Installs a package, as pip leaves it: its code, and its entry points in a dist-info."""
+
+    def install(package: str, code: str, **points: str) -> None:
+        (tmp_path / f"{package}.py").write_text(code, encoding="utf-8")
+        info = tmp_path / f"{package}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name.replace('_', '-')} = {package}:{where}" for name, where in points.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[srbench.models]", *lines, ""]))
+        forget()
+
+    def forget() -> None:
+        importlib.invalidate_caches()
         registry.names.cache_clear()
+        registry._third_parties.cache_clear()
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield install
+    monkeypatch.undo()
+    forget()
+
+
+def test_models_of_other_packages(installed: Callable[..., None]) -> None:
+    installed("sr_theirs", MINE, their_pop="Mine")
+    assert "their-pop" in registry.names()
+    assert registry.get("their-pop").__name__ == "Mine"
+    assert not registry.is_ours(registry.get("their-pop"))
+    assert registry.is_ours(registry.get("pop"))
+    assert registry.passed_over() == {}
+
+
+@pytest.mark.parametrize("code", ["import nothing_of_this_name", "raise SystemExit(3)", "1 / 0"])
+def test_a_package_that_cannot_be_imported(code: str, installed: Callable[..., None]) -> None:
+    installed("sr_broken", code, broken="Net")
+    with pytest.raises(
+        SrbenchError,
+        match=r"^broken of sr_broken cannot be imported \(.+\); mend or uninstall it\.$",
+    ):
+        registry.get("broken")
+    assert registry.get("pop").__name__ == "Pop"
+
+
+def test_a_package_cannot_take_a_name_of_ours(installed: Callable[..., None]) -> None:
+    installed("sr_theirs", MINE, pop="Mine")
+    assert registry.get("pop").__name__ == "Pop"
+    assert registry.passed_over() == {"pop of sr_theirs": "the name pop belongs to srbench"}
+
+
+def test_of_two_packages_with_one_name_the_first_has_it(installed: Callable[..., None]) -> None:
+    installed("sr_second", MINE, theirs="Mine")
+    installed("sr_first", MINE.replace("Mine", "First"), theirs="First")
+    assert registry.get("theirs").__name__ == "First"
+    assert registry.passed_over() == {"theirs of sr_second": "the name theirs belongs to sr_first"}
+
+
+# ---------------------------------------------------------------- what is no model
+
+WHOLE = """
+from pydantic import Field, model_validator
+from torch import nn
+from srbench.models.base import Encoder, Info, Settings
+
+
+class NetSettings(Settings):
+    width: int = Field(4, description="width")
+
+
+class Net(Encoder):
+    info = Info(family="RNN", year=2026, paper="none", reference="none", summary="A net.")
+    Settings = NetSettings
+
+    def init_table(self, table_VD):
+        nn.init.normal_(table_VD)
+
+    def forward(self, x_BLD, batch):
+        return x_BLD[:, 0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lack"),
+    [
+        ("(Encoder)", "(nn.Module)", "must be a subclass of srbench.models.base.Encoder"),
+        ("info =", "about =", "has no info, an instance of srbench.models.base.Info"),
+        ("info = Info", "info = dict", "has no info, an instance of srbench.models.base.Info"),
+        (
+            "Settings = NetSettings",
+            "",
+            "has no Settings, a subclass of srbench.models.base.Settings",
+        ),
+        ("Settings = NetSettings", "Settings = dict", "has no Settings, a subclass of"),
+        ("Field(4, ", "Field(", "has a setting without a default, width"),
+        ('description="width"', "ge=1", "has a setting without a description, width"),
+        (
+            "\n\nclass Net(",
+            '\n    @model_validator(mode="after")\n    def _no(self):\n'
+            '        raise ValueError("width is odd")\n\nclass Net(',
+            r"refuses its own defaults \(Value error, width is odd\)",
+        ),
+        ("def forward", "def forwards", "has no method forward"),
+        ("def init_table", "def initialise", "has no method init_table"),
+        ("    Settings =", '    learns = "counts"\n    Settings =', "has no method fit_table"),
+        ("    Settings =", '    learns = "sleep"\n    Settings =', "learns by 'sleep'"),
+        (
+            "def forward",
+            "def step(self, x_BD, state):\n        return x_BD, state\n\n    def forward",
+            "has only one of the methods init_state and step",
+        ),
+    ],
+)
+def test_what_a_class_lacks_is_named(old: str, new: str, lack: str, tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(WHOLE, encoding="utf-8")
+    assert registry.get(f"{file}:Net").__name__ == "Net"
+    assert WHOLE.count(old) == 1
+    file.write_text(WHOLE.replace(old, new), encoding="utf-8")
+    importlib.invalidate_caches()
+    with pytest.raises(SrbenchError, match=rf"is no model: it {lack}") as error:
+        registry.get(f"{file}:Net")
+    assert str(error.value).endswith("; see docs/adding-a-model.md.")
+
+
+def test_a_file_without_a_class(file: Path) -> None:
+    with pytest.raises(SrbenchError, match=r"without the class to take; write .*mine\.py:CLASS\."):
+        registry.get(str(file))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srbench.cli import complete
-from srbench.cli.console import err, out, put_json, put_text, simple_table
+from srbench.cli.console import out, put_json, put_text, say, simple_table
+from srbench.errors import SrbenchError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from srbench.models.base import Encoder
 
-WIDE = 100
+WIDE = 100  # columns from which a paper's title has room
+FAMILIES = ("RNN", "Transformer", "MLP", "SSM", "reference")
 PROBE = (1000, 200)  # items and length of the instance whose parameters are counted
 
 
@@ -54,11 +56,26 @@ def models(
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document.", metavar="")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Hold the models, or this one, to their contract.", metavar=""
+        ),
+    ] = False,
 ) -> None:
-    """List the models, or explain one: equations, settings, defaults, reference."""
+    """List the models, or explain one: equations, settings, defaults, reference.
+
+    NAME may be FILE.py:CLASS, a model of yours.
+    """
     from srbench import registry
 
-    if name is not None:
+    if names + json + check > 1:
+        raise SrbenchError("--names, --json and --check exclude each other; keep one of them.")
+    if names and name is not None:
+        raise SrbenchError("--names lists all models; leave out the name, or the option.")
+    if check:
+        _check([name] if name is not None else list(registry.names()))
+    elif name is not None:
         _explain(name, registry.get(name), json)
     elif names:
         put_text("".join(f"{known}\n" for known in registry.names()))
@@ -66,15 +83,41 @@ def models(
         _list(json)
 
 
-def _list(json: bool) -> None:
-    from srbench import registry
+def _check(chosen: list[str]) -> None:
+    """Says of each model that it keeps its contract, or what it breaks.
 
-    listed, broken = [], {}
+    Raises SrbenchError if one breaks it.
+    """
+    from srbench import contract, registry
+
+    broken = []
+    for name in chosen:
+        try:
+            contract.check(registry.get(name), name)
+        except SrbenchError as error:
+            if len(chosen) == 1:
+                raise
+            broken.append(name)
+            say(f"srbench: {error}")
+        else:
+            put_text(f"{name} keeps its contract: {', '.join(contract.CHECKS)}\n")
+    if broken:
+        raise SrbenchError(f"{len(broken)} of {len(chosen)} models failed: {', '.join(broken)}.")
+
+
+def _list(json: bool) -> None:
+    from srbench import contract, registry
+
+    listed, broken = [], registry.passed_over()
     for name in registry.names():
         try:
-            listed.append(_listed(name, registry.get(name)))
+            model = registry.get(name)
+            if not registry.is_ours(model):
+                contract.check(model, name)
+            listed.append(_listed(name, model))
         except Exception as error:  # a third party's model may fail in any way; the others go on
-            broken[name] = f"{type(error).__name__}: {error}"
+            told = isinstance(error, SrbenchError)
+            broken[name] = str(error) if told else f"{type(error).__name__}: {error}"
     if json:
         put_json({"models": [asdict(model) for model in listed], "broken": broken})
     else:
@@ -84,12 +127,12 @@ def _list(json: bool) -> None:
             "\nparameters  of the encoder + for each item, at the default settings\n"
             "prefixes    every history of a user in one pass: fast training\n"
             "step        one event more without computing the history again\n"
-            "pad-safe    the padding of a batch changes nothing\n"
+            "pads        the padding of a batch changes nothing\n"
             "srbench models NAME explains one.",
             style="dim",
         )
     for name, reason in broken.items():
-        err().print(f"warning: {name} cannot be used: {reason}", style="yellow")
+        say(f"warning: {name} cannot be used: {reason}")
 
 
 def _listed(name: str, model: type[Encoder]) -> Listed:
@@ -113,24 +156,41 @@ def _listed(name: str, model: type[Encoder]) -> Listed:
 
 
 def _table(listed: list[Listed], width: int) -> Table:
-    wide = width >= WIDE
+    """One line a model, grouped by family; a paper is cut where the line ends."""
+    cells = {model.name: _cells(model) for model in listed}
+    taken = sum(max((len(row[i]) for row in cells.values()), default=0) + 2 for i in range(4))
     table = simple_table()
-    table.add_column("model", no_wrap=True, style="bold")
-    table.add_column("family", no_wrap=True)
-    table.add_column("year", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column("supports", overflow="fold")
-    if wide:
-        table.add_column("paper", overflow="fold")
-    for model in listed:
-        facts = (model.name, model.family, str(model.year or ""), _parameters(model))
-        table.add_row(*facts, _supports(model), *([model.paper] if wide else []))
+    for title in ("model", "year", "parameters", "supports", "paper"):
+        table.add_column(title, no_wrap=True, justify="right" if title == "parameters" else "left")
+    for family in dict.fromkeys((*FAMILIES, *(model.family for model in listed))):
+        members = [model for model in listed if model.family == family]
+        if members and table.row_count:
+            table.add_row()
+        if members:
+            table.add_row(family, style="bold")
+        for model in sorted(members, key=lambda model: (model.year or 0, model.name)):
+            paper = model.paper if width >= WIDE else _authors(model.paper)
+            table.add_row(*cells[model.name], _cut(paper, width - taken))
     return table
 
 
-def _supports(model: Listed) -> str:
-    parts = {"prefixes": model.prefixes, "step": model.step, "pad-safe": model.pads_absent}
-    return ", ".join(part for part, yes in parts.items() if yes) or "-"
+def _cells(model: Listed) -> tuple[str, str, str, str]:
+    marks = " ".join(m if yes else " " * len(m) for m, yes in _supports(model).items())
+    return model.name, str(model.year or ""), _parameters(model), marks
+
+
+def _authors(paper: str) -> str:
+    """What stands before the title, short: `Kang & McAuley`, `Zhang et al.`"""
+    authors, comma, _ = paper.partition(", ")
+    return authors.replace(" and ", " & ") if comma else ""
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: max(room - 1, 0)].rstrip(' ,:')}…"
+
+
+def _supports(model: Listed) -> dict[str, bool]:
+    return {"prefixes": model.prefixes, "step": model.step, "pads": model.pads_absent}
 
 
 def _parameters(model: Listed) -> str:
@@ -165,8 +225,10 @@ def _explain(name: str, model: type[Encoder], json: bool) -> None:
 def _facts(listed: Listed, console: Console) -> None:
     console.print(f"paper       {listed.paper}")
     console.print(f"reference   {listed.reference}")
-    console.print(f"parameters  {_parameters(listed)} for each item, at the default settings")
-    console.print(f"supports    {_supports(listed)}")
+    numbers = f"{_parameters(listed)} for each item, at the default settings"
+    console.print(f"parameters  {numbers if listed.trained else 'none: it counts'}")
+    supports = [what for what, yes in _supports(listed).items() if yes]
+    console.print(f"supports    {', '.join(supports) or 'forward alone'}")
 
 
 def _print_text(text: str, console: Console) -> None:

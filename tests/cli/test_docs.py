@@ -52,6 +52,7 @@ def test_every_command_is_one(command: str, monkeypatch: pytest.MonkeyPatch) -> 
         (data, "_write"),
         (models, "_list"),
         (models, "_explain"),
+        (models, "_check"),
         (models, "put_text"),
         (demo, "_run"),
     ):
