@@ -69,41 +69,51 @@ class PositionMixer(Mixer):
         The first product of a prefix is that of the prefix before it and one column of W_1 more, so
         it is a running sum. Each of its L values goes through the nonlinearity and meets one row of
         W_2. These L K N numbers never exist at once: they are made chunk by chunk, and once more
-        for the gradient.
+        for the gradient. Dropout draws the inner units of a history once for all its prefixes: to
+        each of them that is a draw like any other.
         """
         y_LN, bias = y_LFBD.flatten(1), self.second.bias
-        length, inner = len(y_LN), self.first.out_features
-        columns = max(1, ELEMENTS[y_LN.device.type] // (CHUNK * inner))
-        s_LN = torch.cat(
-            [
-                torch.cat([self._chunk(part, start) for start in range(0, length, CHUNK)])
-                for part in y_LN.split(columns, dim=1)
-            ],
-            dim=1,
+        columns = max(
+            1, ELEMENTS.get(y_LN.device.type, ELEMENTS["cuda"]) // (CHUNK * self.first.out_features)
         )
-        s_LN = self.out(s_LN, None if bias is None else bias[:length, None])
+        s_LN = torch.cat([self._running(part) for part in y_LN.split(columns, dim=1)], dim=1)
+        s_LN = self.out(s_LN, None if bias is None else bias[: len(y_LN), None])
         return s_LN.view_as(y_LFBD)
 
-    def _chunk(self, y_LN: Tensor, start: int) -> Tensor:
-        """s_TN without the last bias and dropout, for the CHUNK prefixes from `start` on."""
-        made: Any = checkpoint(_rows, self, y_LN[: start + CHUNK], start, use_reentrant=False)
-        s_TN: Tensor = made
-        return s_TN
+    def _running(self, y_LN: Tensor) -> Tensor:
+        """s_LN without the last bias and dropout."""
+        kept_KN = self.dropout(y_LN.new_ones(self.first.out_features, y_LN.shape[1]))
+        rows: list[Any] = [
+            checkpoint(
+                _rows,
+                *(self.first.weight, self.first.bias, self.second.weight),
+                *(y_LN[: start + CHUNK], start, kept_KN),
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+            for start in range(0, len(y_LN), CHUNK)
+        ]
+        return torch.cat(rows)
 
 
-def _rows(mixer: PositionMixer, y_SN: Tensor, start: int) -> Tensor:
+def _rows(
+    first_KL: Tensor,
+    bias_K: Tensor | None,
+    second_LK: Tensor,
+    y_SN: Tensor,
+    start: int,
+    kept_KN: Tensor,
+) -> Tensor:
     """s_TN of the prefixes that end at `start` and behind it in y."""
-    w_KL, bias = mixer.first.weight, mixer.first.bias
-    stop, inner = len(y_SN), len(w_KL)
+    stop, inner = len(y_SN), len(first_KL)
     count = stop - start
-    before_KN = w_KL[:, :start] @ y_SN[:start]
-    if bias is not None:
-        before_KN = before_KN + bias[:, None]
-    upto_TT = w_KL.new_ones(count, count).tril()
-    w_TKT = w_KL[:, start:stop] * upto_TT[:, None]
-    z_TKN = (w_TKT.view(count * inner, count) @ y_SN[start:]).view(count, inner, -1) + before_KN
-    g_TKN = mixer.dropout(F.gelu(z_TKN))
-    return torch.bmm(mixer.second.weight[start:stop, None], g_TKN).squeeze(1)
+    before_KN = first_KL[:, :start] @ y_SN[:start]
+    if bias_K is not None:
+        before_KN = before_KN + bias_K[:, None]
+    upto_TT = first_KL.new_ones(count, count).tril()
+    first_TKT = first_KL[:, start:stop] * upto_TT[:, None]
+    z_TKN = (first_TKT.view(count * inner, count) @ y_SN[start:]).view(count, inner, -1) + before_KN
+    return torch.bmm(second_LK[start:stop, None], F.gelu(z_TKN) * kept_KN).squeeze(1)
 
 
 class ChannelMixer(nn.Module):

@@ -67,8 +67,7 @@ def test_all_places_and_the_last_of_each_history(bias: bool) -> None:
     torch.testing.assert_close(mixer.last(y_LFBD, lengths_B), last_FBD, **CLOSE)
 
 
-def test_dropout_of_a_chunk_is_drawn_once() -> None:
-    """The second time, for the gradient, a chunk sees the same units as the first."""
+def test_the_gradient_sees_the_dropout_of_the_forward_pass() -> None:
     torch.manual_seed(0)
     mixer = PositionMixer(WINDOW, 2, 0.5, bias=False).double()
     y_LFBD = torch.randn(WINDOW, 1, 2, 3, dtype=torch.float64, requires_grad=True)
@@ -78,6 +77,17 @@ def test_dropout_of_a_chunk_is_drawn_once() -> None:
         return mixer.prefixes(y).sum()
 
     assert torch.autograd.gradcheck(total, (y_LFBD,), eps=1e-6, atol=1e-6)
+
+
+def test_dropout_leaves_the_mean_of_every_prefix() -> None:
+    torch.manual_seed(0)
+    mixer = PositionMixer(WINDOW, 2, 0.5, bias=True).double()
+    y_LFBD = torch.randn(WINDOW, 1, 1, 2, dtype=torch.float64)
+    with torch.no_grad():
+        many = mixer.prefixes(y_LFBD.expand(-1, -1, 4000, -1))  # a draw for each of 4000 users
+        expected = mixer.eval().prefixes(y_LFBD)
+        assert many.std(2).min() > 0.01
+        torch.testing.assert_close(many.mean(2, keepdim=True), expected, rtol=0, atol=0.03)
 
 
 @pytest.mark.parametrize("kind", [SMLP4Rec, MLP4Rec])
