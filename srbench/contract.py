@@ -17,8 +17,8 @@ from srbench.models.base import Batch, Encoder, Settings
 from srbench.recommender import Recommender
 
 N_ITEMS, LENGTH = 19, 9
-CLOSE = {"rtol": 0.0, "atol": 1e-10}  # float64: equal algebra differs by rounding alone
-GRADIENTS_CLOSE = {"rtol": 1e-9, "atol": 1e-9}
+CLOSE = (0.0, 1e-10)  # relative, absolute; in float64 equal algebra differs by rounding alone
+GRADIENTS_CLOSE = (1e-9, 1e-9)
 
 
 class Broken(Exception):
@@ -117,7 +117,7 @@ def pads_are_as_declared(recommender: Recommender) -> None:
     batch = random_batch(recommender)
     filled_BD, empty_BD = recommender.represent(batch), recommender.represent(emptied(batch))
     _same(filled_BD[0], empty_BD[0], "forward of a history without pads", "itself")
-    same = torch.allclose(filled_BD, empty_BD, **CLOSE)
+    same = torch.allclose(filled_BD, empty_BD, *CLOSE)
     declared = recommender.encoder.pad_invariant
     if same != declared and recommender.length > 1:
         change = "change nothing" if same else "change the representation"
@@ -269,7 +269,7 @@ def _absent(call: Callable[[], object], what: str) -> None:
 
 
 def _same(
-    ours: Tensor, theirs: Tensor, what: str, expected: str, close: dict[str, float] = CLOSE
+    ours: Tensor, theirs: Tensor, what: str, expected: str, close: tuple[float, float] = CLOSE
 ) -> None:
     if ours.shape != theirs.shape:
         raise Broken(
@@ -277,7 +277,7 @@ def _same(
         )
     if ours.dtype != theirs.dtype:
         raise Broken(f"{what} is {ours.dtype}, {expected} is {theirs.dtype}")
-    if not torch.allclose(ours, theirs, **close):
+    if not torch.allclose(ours, theirs, *close):
         raise Broken(
             f"{what} differs from {expected} by {float((ours - theirs).detach().abs().max()):.2g}"
         )
