@@ -66,8 +66,9 @@ def fused_selective_scan(
     """`selective_scan` by the kernel of the package mamba-ssm, which runs on a GPU."""
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
-    inputs = (x.permute(1, 2, 0).contiguous() for x in (u_LBE, delta_LBE, B_LBN, C_LBN))
-    u_BEL, delta_BEL, B_BNL, C_BNL = inputs
+    u_BEL, delta_BEL, B_BNL, C_BNL = (
+        x.to(A_EN.dtype).permute(1, 2, 0).contiguous() for x in (u_LBE, delta_LBE, B_LBN, C_LBN)
+    )
     y_BEL, s_BEN = selective_scan_fn(
         u_BEL, delta_BEL, A_EN.contiguous(), B_BNL, C_BNL, return_last_state=True
     )
