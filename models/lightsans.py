@@ -161,7 +161,7 @@ class LightSANs(Encoder):
 
     def encode(self, x_BLD: Tensor, seen_B: Tensor, last_B: Tensor | None) -> Tensor:
         """h_BD at the `last_B`-th position, or h_BLD, when `seen_B` positions take part."""
-        places_LD = self.positions.weight[: x_BLD.shape[1]]
+        places_LD = self.positions(torch.arange(x_BLD.shape[1], device=x_BLD.device))
         h_BLD = self.dropout(self.norm(x_BLD))
         for block in self.blocks[:-1]:
             h_BLD = block(h_BLD, places_LD, seen_B)

@@ -78,6 +78,42 @@ def fmlprec(settings: Any) -> int:
     return ((settings.layers - 1) * L + 1) * 2 * 2 * settings.width * settings.inner
 
 
+def hstu(settings: Any) -> int:
+    """All events are mapped to gate, value, query and key; the last block asks for one of them."""
+    dqk, dv = settings.heads * settings.dqk, settings.heads * settings.dv
+    mapped = 2 * L * settings.width * 2 * (dqk + dv)
+    event = 2 * L * (dqk + dv) + 2 * dv * settings.width  # its scores and sum, and its output
+    return settings.layers * mapped + ((settings.layers - 1) * L + 1) * event
+
+
+def linrec(settings: Any) -> int:
+    """The last block reads its memory once; the others pass one chunk as a triangle of scores."""
+    width, channels = settings.width, settings.width // settings.heads
+    dense = 2 * 2 * width * width + 2 * 2 * width * settings.inner  # query, output; feed-forward
+    keys_and_values = 2 * 2 * L * width * width
+    inner_block = keys_and_values + L * (dense + 2 * 2 * L * width)
+    memory, read = 2 * L * width * channels, 2 * width * channels
+    return (settings.layers - 1) * inner_block + keys_and_values + memory + read + dense
+
+
+def linrec_official(settings: Any) -> int:
+    """Every block reads one memory of the window."""
+    width, channels = settings.width, settings.width // settings.heads
+    event = 2 * 2 * width * width + 2 * 2 * width * settings.inner + 2 * width * channels
+    memory = 2 * 2 * L * width * width + 2 * L * width * channels
+    return settings.layers * memory + ((settings.layers - 1) * L + 1) * event
+
+
+def lightsans(settings: Any) -> int:
+    """Scores over asking events need all of them in the last block too; its output needs one."""
+    width, interests = settings.width, settings.interests
+    maps, summed = 2 * 3 * L * width**2, 2 * 2 * 2 * L * width * interests
+    places = 2 * 2 * L * width**2 + 2 * L * L * width
+    everywhere = maps + summed + 2 * L * width * interests + places
+    event = 2 * L * width + 2 * interests * width + 2 * width**2 + 2 * 2 * width * settings.inner
+    return settings.layers * everywhere + ((settings.layers - 1) * L + 1) * event
+
+
 CASES: dict[str, tuple[Any, dict[str, int]]] = {
     "gru4rec": (gru4rec, {"width": 8, "hidden": 6}),
     "sasrec": (sasrec, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
@@ -89,6 +125,11 @@ CASES: dict[str, tuple[Any, dict[str, int]]] = {
     "smlp4rec-official": (smlp4rec, {"width": 8, "layers": 2}),
     "fmlprec": (fmlprec, {"width": 8, "layers": 2, "inner": 20}),
     "fmlprec-official": (fmlprec, {"width": 8, "layers": 2, "inner": 20}),
+    "hstu": (hstu, {"width": 8, "heads": 2, "layers": 2, "dqk": 3, "dv": 5}),
+    "linrec": (linrec, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
+    "linrec-official": (linrec_official, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
+    "lightsans": (lightsans, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
+    "lightsans-official": (lightsans, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
     "pop": (lambda settings: 0, {}),
     "markov": (lambda settings: 0, {}),
     "itemknn": (lambda settings: 0, {}),
