@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,9 +12,17 @@ from srbench import registry
 from srbench.measure.flops import request_flops
 from srbench.recommender import Recommender
 
-V, L = 30, 12
+V, L = 30, 40
+CHUNK, CHUNKED = 32, 64  # causal sums go in chunks of so many events, whole ones, pads included
 
 # L events, D width, H hidden, C = D / heads; a linear map of n rows from a to b: 2 n a b.
+# Recurrences that no matrix enters (scans), convolutions of each channel by itself and Fourier
+# transforms are element-wise work, or no kernel that the counter knows: they do not count.
+
+
+def answers(settings: Any) -> int:
+    """Positions that all layers together answer at, where the last one does at the end alone."""
+    return (settings.layers - 1) * L + 1
 
 
 def gru4rec(settings: Any) -> int:
@@ -30,6 +39,14 @@ def sasrec(settings: Any) -> int:
     attention = 2 * 2 * L * width  # q k' and the sum of v for one event, all L keys
     inner_blocks = (settings.layers - 1) * L * (dense + attention)
     return settings.layers * keys_and_values + inner_blocks + dense + attention
+
+
+def bert4rec(settings: Any) -> int:
+    """The hidden event has the last of the L places; attention answers at all, in the last too."""
+    width, inner = settings.width, settings.inner
+    query, key, value, dense, attention = width, width, width, width, 2 * L
+    blocks = settings.layers * L * 2 * width * (query + key + value + dense + attention)
+    return blocks + answers(settings) * 2 * 2 * width * inner + 2 * width * width
 
 
 def glintru(settings: Any) -> int:
@@ -75,7 +92,87 @@ def smlp4rec(settings: Any) -> int:
 
 def fmlprec(settings: Any) -> int:
     """Transforms are no matrix products, so that the filters do not count."""
-    return ((settings.layers - 1) * L + 1) * 2 * 2 * settings.width * settings.inner
+    return answers(settings) * 2 * 2 * settings.width * settings.inner
+
+
+def lrurec(settings: Any) -> int:
+    """2D complex states, real and imaginary part apart: 4D rows in, 4D columns out."""
+    width = settings.width
+    states, read, feed_forward = 4 * width, 4 * width, 2 * 4 * width
+    return 2 * width * (settings.layers * L * states + answers(settings) * (read + feed_forward))
+
+
+def mingru4rec(settings: Any) -> int:
+    """Candidate and gate of every event, and the way back from a wider state, before the pick."""
+    width, state = settings.width, int(settings.width * settings.expansion)
+    candidate, gate, back, feed_forward = state, state, state, 2 * 4 * width
+    read = settings.layers * L * (candidate + gate + back)
+    return 2 * width * (read + answers(settings) * feed_forward)
+
+
+def sligru4rec(settings: Any) -> int:
+    """U h is a product of every event."""
+    width, hidden = settings.width, settings.hidden
+    inputs = width + (settings.layers - 1) * hidden
+    gates = 2 * L * 2 * hidden * (inputs + settings.layers * hidden)
+    return gates + 2 * hidden * width
+
+
+def recblr(settings: Any) -> int:
+    width, channels = settings.width, settings.channels
+    everywhere = settings.layers * L
+    value_and_gates = 2 * width * channels + 2 * channels * 2 * channels
+    z, out, feed_forward = channels, channels, 2 * 4 * width
+    return everywhere * value_and_gates + answers(settings) * 2 * width * (z + out + feed_forward)
+
+
+def recblr_official(settings: Any) -> int:
+    """All rows of zeros in front are the same event, whose gates are had once a layer."""
+    return recblr(settings) + settings.layers * 2 * settings.channels * 2 * settings.channels
+
+
+def mamba_scan(settings: Any) -> int:
+    """Up to the y of one event: the state itself does not count, to read it by C does."""
+    width, states, inner = settings.width, settings.states, settings.expand * settings.width
+    rank = math.ceil(width / 16)
+    u_and_z, read = 2 * width * 2 * inner, 2 * states * inner
+    selected = 2 * inner * (rank + 2 * states) + 2 * rank * inner
+    return u_and_z + selected + read
+
+
+def mamba4rec(settings: Any) -> int:
+    """Every layer answers at every position, the last one too."""
+    width, inner = settings.width, settings.expand * settings.width
+    everywhere = settings.layers * L
+    return everywhere * (mamba_scan(settings) + 2 * inner * width + 2 * 2 * 4 * width**2)
+
+
+def sigma(settings: Any) -> int:
+    """Pads and flip move events about: both variants count the same."""
+    width, inner = settings.width, settings.expand * settings.width
+    everywhere = settings.layers * L
+    convolution, gru, both_ways = 3, 6, 2
+    read = 2 * width**2 * (convolution + gru) + both_ways * mamba_scan(settings)
+    two_dense, two_gates, projection, feed_forward = 2, 4, 1, 2 * 4
+    dense = 2 * width**2 * (two_dense + two_gates + projection + feed_forward)
+    return everywhere * read + answers(settings) * (dense + both_ways * 2 * inner * width)
+
+
+def tim4rec(settings: Any) -> int:
+    """Every layer answers at every position. One gate a head is a running sum, which is free."""
+    width, states, inner = settings.width, settings.states, settings.expand * settings.width
+    everywhere = settings.layers * L
+    z, x, b, c, steps = inner, inner, states, states, settings.heads
+    dense = 2 * width * (z + x + b + c + steps) + 2 * inner * width + 2 * 2 * 4 * width**2
+    inside = 2 * CHUNKED * CHUNK * (states + inner)  # c b', the same for all heads, and times x
+    across = 2 * 2 * CHUNKED * states * inner  # the states that chunks add, and reading them
+    times = 2 * 2 * settings.heads * L * L  # two matrices over the window, triangle or not
+    return everywhere * dense + settings.layers * (inside + across + times)
+
+
+def tim4rec_official(settings: Any) -> int:
+    """The gate is a product, and the last layer has one too, for differences that nobody reads."""
+    return tim4rec(settings) + settings.layers * 2 * settings.heads * L
 
 
 def hstu(settings: Any) -> int:
@@ -83,15 +180,16 @@ def hstu(settings: Any) -> int:
     dqk, dv = settings.heads * settings.dqk, settings.heads * settings.dv
     mapped = 2 * L * settings.width * 2 * (dqk + dv)
     event = 2 * L * (dqk + dv) + 2 * dv * settings.width  # its scores and sum, and its output
-    return settings.layers * mapped + ((settings.layers - 1) * L + 1) * event
+    return settings.layers * mapped + answers(settings) * event
 
 
 def linrec(settings: Any) -> int:
-    """The last block reads its memory once; the others pass one chunk as a triangle of scores."""
+    """The last block reads its memory once; the others score in chunks, and remember the rest."""
     width, channels = settings.width, settings.width // settings.heads
     dense = 2 * 2 * width * width + 2 * 2 * width * settings.inner  # query, output; feed-forward
     keys_and_values = 2 * 2 * L * width * width
-    inner_block = keys_and_values + L * (dense + 2 * 2 * L * width)
+    chunks = CHUNKED * 2 * 2 * (CHUNK + channels) * width
+    inner_block = keys_and_values + L * dense + chunks
     memory, read = 2 * L * width * channels, 2 * width * channels
     return (settings.layers - 1) * inner_block + keys_and_values + memory + read + dense
 
@@ -101,7 +199,7 @@ def linrec_official(settings: Any) -> int:
     width, channels = settings.width, settings.width // settings.heads
     event = 2 * 2 * width * width + 2 * 2 * width * settings.inner + 2 * width * channels
     memory = 2 * 2 * L * width * width + 2 * L * width * channels
-    return settings.layers * memory + ((settings.layers - 1) * L + 1) * event
+    return settings.layers * memory + answers(settings) * event
 
 
 def lightsans(settings: Any) -> int:
@@ -111,12 +209,13 @@ def lightsans(settings: Any) -> int:
     places = 2 * 2 * L * width**2 + 2 * L * L * width
     everywhere = maps + summed + 2 * L * width * interests + places
     event = 2 * L * width + 2 * interests * width + 2 * width**2 + 2 * 2 * width * settings.inner
-    return settings.layers * everywhere + ((settings.layers - 1) * L + 1) * event
+    return settings.layers * everywhere + answers(settings) * event
 
 
 CASES: dict[str, tuple[Any, dict[str, int]]] = {
     "gru4rec": (gru4rec, {"width": 8, "hidden": 6}),
     "sasrec": (sasrec, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
+    "bert4rec": (bert4rec, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
     "glintru": (glintru, {"width": 8, "heads": 2}),
     "glintru-official": (glintru_official, {"width": 8, "heads": 2}),
     "mlp4rec": (mlp4rec, {"width": 8, "layers": 2}),
@@ -130,6 +229,16 @@ CASES: dict[str, tuple[Any, dict[str, int]]] = {
     "linrec-official": (linrec_official, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
     "lightsans": (lightsans, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
     "lightsans-official": (lightsans, {"width": 8, "heads": 2, "layers": 2, "inner": 20}),
+    "lrurec": (lrurec, {"width": 8, "layers": 2}),
+    "mingru4rec": (mingru4rec, {"width": 8, "layers": 2, "expansion": 1.5}),
+    "sligru4rec": (sligru4rec, {"width": 8, "hidden": 6, "layers": 2}),
+    "recblr": (recblr, {"width": 8, "layers": 2, "expand": 1.5}),
+    "recblr-official": (recblr_official, {"width": 8, "layers": 2, "expand": 1.5}),
+    "mamba4rec": (mamba4rec, {"width": 20, "layers": 2, "states": 3}),
+    "sigma": (sigma, {"width": 20, "layers": 2, "states": 3}),
+    "sigma-official": (sigma, {"width": 20, "layers": 2, "states": 3}),
+    "tim4rec": (tim4rec, {"width": 8, "heads": 2, "layers": 2, "states": 3}),
+    "tim4rec-official": (tim4rec_official, {"width": 8, "heads": 2, "layers": 2, "states": 3}),
     "pop": (lambda settings: 0, {}),
     "markov": (lambda settings: 0, {}),
     "itemknn": (lambda settings: 0, {}),
