@@ -29,6 +29,9 @@ missing taps.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import repeat
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
@@ -43,6 +46,8 @@ from srbench.models.layers import (
     split_heads,
     unit_elu,
 )
+
+EVENTS = 16  # whose keys and values are had at a time where only their sum is wanted
 
 
 class GlintRUSettings(Settings):
@@ -93,11 +98,17 @@ class LinearAttention(nn.Module):
         return self.out(y_BHLC.permute(2, 0, 1, 3).flatten(2), x_LBD)
 
     def memory(self, x_LBD: Tensor, mask_LB: Tensor | None = None) -> Tensor:
-        """The sum of k v' over the events, [B, H, C, C]."""
-        k = self.features(self.key(x_LBD))
-        k = k if mask_LB is None else k * mask_LB[..., None]
-        k, v = split_heads(k, self.heads), split_heads(self.value(x_LBD), self.heads)
-        return k.transpose(-1, -2) @ v
+        """The sum of k v' over the events, [B, H, C, C]; a few events at a time fit the cache."""
+        batch, width = x_LBD.shape[1:]
+        rows, channels = batch * self.heads, width // self.heads
+        sum_NCC = x_LBD.new_zeros(rows, channels, channels)
+        masks: Iterable[Tensor | None] = repeat(None) if mask_LB is None else mask_LB.split(EVENTS)
+        for x_EBD, mask_EB in zip(x_LBD.split(EVENTS), masks, strict=False):
+            k, v = self.features(self.key(x_EBD)), self.value(x_EBD)
+            k = k if mask_EB is None else k * mask_EB[..., None]
+            k_NCE, v_NEC = k.view(-1, rows, channels).permute(1, 2, 0), v.view(-1, rows, channels)
+            sum_NCC = torch.baddbmm(sum_NCC.to(v.dtype), k_NCE, v_NEC.transpose(0, 1))
+        return sum_NCC.view(batch, self.heads, channels, channels)
 
     def read(self, x_BD: Tensor, memory_BHCC: Tensor) -> Tensor:
         q_BHC = self.features(self.query(x_BD), self.scale).unflatten(-1, (self.heads, -1))

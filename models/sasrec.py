@@ -17,6 +17,8 @@ target of the one pass, not one a prefix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -102,7 +104,8 @@ class SASRec(Encoder):
         self.positions = nn.Embedding(length, settings.width)
         self.norm = nn.LayerNorm(settings.width, eps=1e-12)
         self.dropout = Dropout(settings.dropout)
-        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        self.blocks: Sequence[Block] = blocks  # type: ignore[assignment]
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
