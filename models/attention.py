@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from srbench.models.layers import Dropout
 
-ROWS = 50  # queries of a block
+ROWS = 100  # queries of a block
 
 
 def causal_attention(q_BHLC: Tensor, k_BHLC: Tensor, v_BHLC: Tensor, dropout: Dropout) -> Tensor:
