@@ -82,9 +82,14 @@ class Settings(BaseModel):
 class ClozeSettings(Settings):
     """What a model that learns by cloze has among its settings."""
 
-    mask_ratio: float = Field(0.2, gt=0, lt=1, description="cloze: share of events that are hidden")
+    mask_ratio: float = Field(
+        default=0.2, gt=0, lt=1, description="cloze: share of events that are hidden"
+    )
     mask_last: float = Field(
-        0.5, ge=0, le=1, description="cloze: share of batches that hide only the last events"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="cloze: share of batches whose windows end anywhere, only their end hidden",
     )
 
 
@@ -159,7 +164,7 @@ class Encoder(nn.Module):
         return cls.prefixes is not Encoder.prefixes
 
     @classmethod
-    def can_prefixes(cls, settings: Settings) -> bool:
+    def can_prefixes(cls, settings: BaseModel) -> bool:
         """Are there `prefixes` with these settings? A class that has them has them with all, unless
         it overrides this; where the answer is no, `prefixes` raises NotImplementedError."""
         return cls.has_prefixes()

@@ -9,14 +9,16 @@ Transformer", CIKM 2019, in the form of RecBole 1.2.1 (`bert4rec.py`, `data/tran
     o = LN(gelu(W_f h + b_f))
     score(v) = o . E[v] + b[v]
 
-Training (cloze): of each window every event is hidden with probability `mask_ratio`, or, in a share
-`mask_last` of the batches, the last one alone; the model names the hidden items. To recommend, a
+Training (cloze): of each window every event is hidden with probability `mask_ratio`; in a share
+`mask_last` of the batches the windows end at a random event, and that one alone is hidden. The
+model names the hidden items. To recommend, a
 hidden event is put behind the history; a history that fills the window loses its oldest event.
 The mask m is the encoder's own, no row of the item table, so it is never scored. The bias b is the
 last column of the item table, met by a constant 1 at the end of each representation.
 
-Differs from the paper: gelu in the head is followed by a layer norm (as in the authors' code), the
-share of windows with only the last event hidden is RecBole's, 1 in 2 (authors' code: 1 in 11).
+Differs from the paper: gelu in the head is followed by a layer norm (as in the authors' code); the
+share of windows with only the last event hidden is RecBole's, 1 in 2, and they end anywhere, as its
+prefixes do (authors' code: 1 in 11, whole windows).
 Differs from RecBole: only a full window loses its oldest event (RecBole drops it always, so that
 one event is no history at all); every hidden event counts (RecBole: not the first of a window, and
 the last L mask_ratio at most); an epoch has each window once, not every prefix of it; pads are
@@ -27,6 +29,10 @@ soft-max.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -111,7 +117,8 @@ class BERT4Rec(Encoder):
         self.positions = nn.Embedding(length, width)
         self.norm = nn.LayerNorm(width, eps=1e-12)
         self.dropout = Dropout(settings.dropout)
-        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        self.blocks = cast("list[Block]", blocks)
         self.head = nn.Linear(width, width)
         self.norm_head = nn.LayerNorm(width, eps=1e-12)
         nn.init.normal_(self.mask, std=0.02)

@@ -99,9 +99,10 @@ class TrainingBatches:
     them, drawn anew each epoch).
 
     With `cloze` the windows are of all events, the first and the last of a sequence too, and any
-    event may be hidden: in a batch each with probability `cloze.mask_ratio`, or, in a share
-    `cloze.mask_last` of the batches and where chance hides none, the last of each window. The
-    hidden ones are the targets, and the batch holds no item in their places.
+    event may be hidden: in a batch each with probability `cloze.mask_ratio` (where chance hides
+    none, the last of each window), or, in a share `cloze.mask_last` of the batches, windows are cut
+    behind a random event, and that one alone is hidden. The hidden ones are the targets, and the
+    batch holds no item in their places.
 
     A batch has at most `tokens` positions, pads included, and at most `users` rows (None: any
     number). Rows of a batch have similar lengths. The order depends on (seed, epoch) alone, so that
@@ -131,7 +132,7 @@ class TrainingBatches:
         self.tokens, self.users, self.seed = tokens, users, seed
         self.padded_to = length if padded else None
         self.prefixes_per_user = prefixes_per_user
-        self.cloze = cloze or ClozeSettings()
+        self.cloze = cloze or ClozeSettings.model_validate({})
         starts, ends = dataset.offsets[:-1], split.train_ends
         if supervision == "cloze":  # the last event is an input too
             ends = ends + (ends - starts > 1)
@@ -174,14 +175,17 @@ class TrainingBatches:
 
     def _hiding(self, epoch: int) -> Iterator[TrainingBatch]:
         random = np.random.default_rng((self.seed, epoch, 1))  # another stream than the plan's
-        for rows in self.plan(epoch):
+        share = self.cloze.mask_last
+        for step, rows in enumerate(self.plan(epoch)):
             lengths = self.lengths[rows]
+            only_last = int((step + 1) * share) > int(step * share)  # evenly among the batches
+            if only_last:
+                lengths = random.integers(np.minimum(lengths, 2), lengths + 1)
             positions_L = np.arange(lengths.max())
-            hidden_BL = positions_L == lengths[:, None] - 1
-            if random.random() >= self.cloze.mask_last:
-                drawn_BL = random.random(hidden_BL.shape, np.float32) < self.cloze.mask_ratio
-                drawn_BL &= positions_L < lengths[:, None]
-                hidden_BL = drawn_BL if drawn_BL.any() else hidden_BL
+            draws_BL = random.random((len(rows), len(positions_L)), np.float32)
+            hidden_BL = (draws_BL < self.cloze.mask_ratio) & (positions_L < lengths[:, None])
+            if only_last or not hidden_BL.any():
+                hidden_BL = positions_L == lengths[:, None] - 1
             batch = self.sequences.gather(self.starts[rows], lengths)
             hidden = torch.from_numpy(hidden_BL).to(batch.items_BL.device)
             targets_N = batch.items_BL[hidden]

@@ -226,17 +226,19 @@ def hidden(batches: TrainingBatches, epoch: int = 1) -> list[tuple[tuple[int, ..
     return sorted(found)
 
 
-def test_cloze_that_hides_the_last_event_of_every_window() -> None:
+@pytest.mark.parametrize("stride", [None, 1])
+def test_cloze_that_hides_the_last_event_of_a_history_cut_anywhere(stride: int | None) -> None:
     # User 0 trains on 1 2 3 4 5, in windows from the end; user 1 on one event, so not at all.
-    last = ClozeSettings(mask_last=1.0)
-    assert hidden(make("cloze", cloze=last)) == [((1, 0), [2]), ((2, 0), [3]), ((3, 4, 0), [5])]
-    assert hidden(make("cloze", cloze=last, stride=1)) == [
-        ((1, 2, 0), [3]),
-        ((2, 0), [3]),
-        ((2, 3, 0), [4]),
-        ((3, 4, 0), [5]),
-    ]
-    assert make("cloze", cloze=last).targets_per_epoch == 3
+    batches = make("cloze", cloze=ClozeSettings(mask_last=1.0), stride=stride)
+    found: Counter[tuple[tuple[int, ...], int]] = Counter()
+    for epoch in range(1, 40):
+        whole = hidden(batches, epoch)
+        assert len(whole) == batches.targets_per_epoch == (3 if stride is None else 4)
+        found.update((window, *targets) for window, targets in whole)
+    expected = {((1, 0), 2), ((2, 0), 3), ((3, 0), 4), ((3, 4, 0), 5)}
+    if stride == 1:  # the windows 1 2 3, 2 3 4 and 3 4 5
+        expected |= {((1, 2, 0), 3), ((2, 3, 0), 4)}
+    assert set(found) == expected
 
 
 def test_cloze_hides_anew_each_epoch_and_the_targets_are_what_is_missing() -> None:
@@ -268,9 +270,8 @@ def test_cloze_hides_as_many_events_as_it_says(mask_last: float) -> None:
 
 def test_a_batch_in_which_chance_hides_nothing_hides_the_last_events() -> None:
     settings = ClozeSettings(mask_ratio=1e-9, mask_last=0.0)
-    assert hidden(make("cloze", cloze=settings)) == hidden(
-        make("cloze", cloze=ClozeSettings(mask_last=1.0))
-    )
+    expected = [((1, 0), [2]), ((2, 0), [3]), ((3, 4, 0), [5])]
+    assert hidden(make("cloze", cloze=settings)) == expected
 
 
 def test_cloze_knows_no_time_of_an_event_to_come() -> None:
