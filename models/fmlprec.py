@@ -110,8 +110,15 @@ class AttentionBlock(Block):
     """SASRec's; where it is causal, a pad behind the end is never seen."""
 
     def __init__(self, settings: FMLPRecSettings) -> None:
-        names = SASRecSettings.model_fields.keys() - {"layers"}
-        super().__init__(SASRecSettings(**settings.model_dump(include=names)))
+        super().__init__(
+            SASRecSettings(
+                width=settings.width,
+                heads=settings.heads,
+                inner=settings.inner,
+                dropout=settings.dropout,
+                attention_dropout=settings.attention_dropout,
+            )
+        )
 
     def forward(self, x_BLD: Tensor, batch: Batch | None = None) -> Tensor:
         return super().forward(x_BLD)
