@@ -30,8 +30,6 @@ soft-max.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from typing import cast
 
 import torch

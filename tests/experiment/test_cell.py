@@ -431,7 +431,7 @@ def test_a_training_resumed_elsewhere_says_so(
 CLOCK = """
 import torch
 from pydantic import Field
-from srbench.models.base import Encoder, Info, Settings
+from srbench.models.base import Encoder, Info, Settings, last_BD
 
 
 class ClockSettings(Settings):
@@ -451,7 +451,7 @@ class Clock(Encoder):
 
     def forward(self, x_BLD, batch):
         seen = batch.target_times_B if self.settings.target_time else batch.times_BL[:, 0]
-        return x_BLD.mean(1) + (seen % 7)[:, None]
+        return last_BD(x_BLD, batch.lengths_B) + (seen % 7)[:, None]
 """
 
 
