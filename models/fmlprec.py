@@ -113,6 +113,7 @@ class AttentionBlock(Block):
         super().__init__(
             SASRecSettings(
                 width=settings.width,
+                layers=settings.layers,
                 heads=settings.heads,
                 inner=settings.inner,
                 dropout=settings.dropout,
