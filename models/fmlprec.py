@@ -116,7 +116,6 @@ class AttentionBlock(Block):
                 layers=settings.layers,
                 heads=settings.heads,
                 inner=settings.inner,
-                layers=settings.layers,
                 dropout=settings.dropout,
                 attention_dropout=settings.attention_dropout,
             )
