@@ -20,8 +20,8 @@ install: $(STAMPS)-run ## the virtual environment, with srbench in it
 demo: $(STAMPS)-run ## four small models on built-in data, a table and a figure
 	$(BIN)/srbench demo
 
-test: $(STAMPS)-test ## every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(STAMPS)-test ## every test, one process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto $(PYTEST_ARGS)
 
 lint: $(STAMPS)-dev ## style and common mistakes
 	$(BIN)/ruff check
