@@ -29,8 +29,10 @@ class Follower:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         scripts = sysconfig.get_path("scripts")
-        # pip must leave this environment as it is and stay off the network
-        self.environment = os.environ | {
+        # pip must leave this environment as it is and stay off the network, and nobody's wishes
+        # for pip, such as to be quiet, are on the page
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+        self.environment = ours | {
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(folder / "installed"),
             "PIP_TARGET": str(folder / "installed"),
