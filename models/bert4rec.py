@@ -38,7 +38,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, ClozeSettings, Encoder, Info
-from srbench.models.layers import Dropout
+from srbench.models.layers import Dropout, initialise
 
 
 class BERT4RecSettings(ClozeSettings):
@@ -120,11 +120,7 @@ class BERT4Rec(Encoder):
         self.head = nn.Linear(width, width)
         self.norm_head = nn.LayerNorm(width, eps=1e-12)
         nn.init.normal_(self.mask, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        initialise(self)
 
     def init_table(self, table_VD: Tensor) -> None:
         nn.init.normal_(table_VD[:, :-1], std=0.02)

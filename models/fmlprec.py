@@ -32,7 +32,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
-from srbench.models.layers import Dropout
+from srbench.models.layers import Dropout, initialise
 from srbench.models.sasrec import Block, SASRecSettings
 
 
@@ -147,11 +147,7 @@ class FMLPRec(Encoder):
             FilterBlock(settings, length) if settings.filters else AttentionBlock(settings)
             for _ in range(settings.layers)
         )
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        initialise(self)
         same = torch.randn(length // 2 + 1, settings.width, 2) * 0.02  # in every layer
         for block in self.blocks:
             if isinstance(block, FilterBlock):

@@ -13,6 +13,18 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
+def initialise(model: nn.Module) -> None:
+    """Linear layers and embeddings N(0, 0.02^2), linear biases 0; all else as built.
+
+    So the codes of the BERT and RecBole family begin, Mamba's step widths included.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 class Dropout(nn.Module):
     """Inverted dropout, drawn 16 bits an element: on a CPU ten times as fast as `F.dropout`.
 

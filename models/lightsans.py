@@ -33,7 +33,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
-from srbench.models.layers import Dropout
+from srbench.models.layers import Dropout, initialise
 
 
 class LightSANsSettings(Settings):
@@ -142,11 +142,7 @@ class LightSANs(Encoder):
         self.dropout = Dropout(settings.dropout)
         blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.blocks = cast("list[Block]", blocks)
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        initialise(self)
         thetas = torch.randn(2, settings.width, settings.interests)  # the same in all blocks
         with torch.no_grad():
             for block in self.blocks:

@@ -35,7 +35,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
-from srbench.models.layers import Dropout, causal_linear_attention, unit_elu
+from srbench.models.layers import Dropout, causal_linear_attention, initialise, unit_elu
 
 Sums = tuple[Tensor, Tensor]  # of k v' [B, H, C, C], and of k k [B, H, C]
 
@@ -147,11 +147,7 @@ class LinRec(Encoder):
         self.dropout = Dropout(settings.dropout)
         blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.blocks = cast("list[Block]", blocks)
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        initialise(self)
 
     def init_table(self, table_VD: Tensor) -> None:
         nn.init.normal_(table_VD, std=0.02)

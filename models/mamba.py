@@ -163,12 +163,3 @@ class Behind(nn.Module):
         """From what was mixed and its input; leading dimensions are free."""
         m_BD = self.dropout(m_BD)
         return self.ffn(self.norm(m_BD + x_BD if self.stacked else m_BD))
-
-
-def initialise(model: nn.Module) -> None:
-    """Linear layers N(0, 0.02^2) without bias, Mamba's step widths included; all else as built."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from srbench.models.attention import causal_attention
 from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
-from srbench.models.layers import Dropout
+from srbench.models.layers import Dropout, initialise
 
 
 class SASRecSettings(Settings):
@@ -106,11 +106,7 @@ class SASRec(Encoder):
         self.dropout = Dropout(settings.dropout)
         blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.blocks: Sequence[Block] = blocks  # type: ignore[assignment]
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        initialise(self)
 
     def init_table(self, table_VD: Tensor) -> None:
         nn.init.normal_(table_VD, std=0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,17 @@ class Golden:
 
 
 Rename = Callable[[str], str]  # a parameter's name in the reference -> its name in the Recommender
+
+
+def rename_transformer(name: str) -> str:
+    """The parts that all of RecBole's Transformers name alike, but the item table."""
+    name = re.sub(r"trm_encoder\.layer\.(\d+)\.", r"encoder.blocks.\1.", name)
+    name = name.replace("multi_head_attention.LayerNorm", "norm_attention")
+    name = name.replace("feed_forward.LayerNorm", "norm")
+    name = name.replace("multi_head_attention.", "").replace("feed_forward.", "")
+    if name.startswith("LayerNorm."):
+        name = name.replace("LayerNorm.", "encoder.norm.")
+    return name.replace("position_embedding.", "encoder.positions.")
 
 
 def build(

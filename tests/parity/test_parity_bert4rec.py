@@ -6,11 +6,9 @@ encoder's and the bias the last column of the table.
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
-from golden import EXACT, Golden, histories
+from golden import EXACT, Golden, histories, rename_transformer
 from torch import Tensor
 
 from srbench.models.base import Batch
@@ -22,14 +20,9 @@ CASES = [Golden("bert4rec", case) for case in ("l1", "l2")]
 
 
 def rename(name: str) -> str:
-    name = re.sub(r"trm_encoder\.layer\.(\d+)\.", r"encoder.blocks.\1.", name)
-    name = name.replace("multi_head_attention.LayerNorm", "norm_attention")
-    name = name.replace("feed_forward.LayerNorm", "norm")
-    name = name.replace("multi_head_attention.", "").replace("feed_forward.", "")
+    name = rename_transformer(name)
     name = name.replace("output_ffn.", "encoder.head.").replace("output_ln.", "encoder.norm_head.")
-    if name.startswith("LayerNorm."):
-        name = name.replace("LayerNorm.", "encoder.norm.")
-    return name.replace("position_embedding.", "encoder.positions.")
+    return name
 
 
 def ours(theirs: dict[str, Tensor]) -> dict[str, Tensor]:

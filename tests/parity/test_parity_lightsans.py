@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
-from golden import EXACT, Golden, assert_same_outputs_loss_and_gradients, build, histories
+from golden import (
+    EXACT,
+    Golden,
+    assert_same_outputs_loss_and_gradients,
+    build,
+    histories,
+    rename_transformer,
+)
 
 from srbench.models.base import Batch
 from srbench.models.lightsans import Block, LightSANsSettings
@@ -25,14 +30,7 @@ def in_block(name: str) -> str:
 
 
 def rename(name: str) -> str:
-    name = re.sub(r"trm_encoder\.layer\.(\d+)\.", r"encoder.blocks.\1.", name)
-    name = name.replace("multi_head_attention.LayerNorm", "norm_attention")
-    name = name.replace("feed_forward.LayerNorm", "norm")
-    name = name.replace("multi_head_attention.", "").replace("feed_forward.", "")
-    if name.startswith("LayerNorm."):
-        name = name.replace("LayerNorm.", "encoder.norm.")
-    name = name.replace("position_embedding.", "encoder.positions.")
-    return in_block(name.replace("item_embedding.", "table."))
+    return in_block(rename_transformer(name).replace("item_embedding.", "table."))
 
 
 def model(golden: Golden, name: str = "lightsans-official") -> Recommender:

@@ -6,11 +6,16 @@ where an event sees the whole window either way: one layer, the end of a history
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
-from golden import EXACT, Golden, assert_same_outputs_loss_and_gradients, build, histories
+from golden import (
+    EXACT,
+    Golden,
+    assert_same_outputs_loss_and_gradients,
+    build,
+    histories,
+    rename_transformer,
+)
 
 from srbench.models.base import Batch
 from srbench.models.linrec import Block, LinRecSettings
@@ -20,14 +25,7 @@ CASES = [Golden("linrec", case) for case in ("l1", "l2")]
 
 
 def rename(name: str) -> str:
-    name = re.sub(r"trm_encoder\.layer\.(\d+)\.", r"encoder.blocks.\1.", name)
-    name = name.replace("multi_head_attention.LayerNorm", "norm_attention")
-    name = name.replace("feed_forward.LayerNorm", "norm")
-    name = name.replace("multi_head_attention.", "").replace("feed_forward.", "")
-    if name.startswith("LayerNorm."):
-        name = name.replace("LayerNorm.", "encoder.norm.")
-    name = name.replace("position_embedding.", "encoder.positions.")
-    return name.replace("item_embedding.", "table.")
+    return rename_transformer(name).replace("item_embedding.", "table.")
 
 
 def model(golden: Golden, name: str = "linrec-official", **options: str) -> Recommender:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from golden import Golden, assert_same_outputs_loss_and_gradients, assert_same_states, build
+from golden import (
+    Golden,
+    assert_same_outputs_loss_and_gradients,
+    assert_same_states,
+    build,
+    rename_transformer,
+)
 
 from srbench.recommender import Recommender
 
@@ -13,14 +17,7 @@ CASES = [Golden("sasrec", case) for case in ("l1", "l2")]
 
 
 def rename(name: str) -> str:
-    name = re.sub(r"trm_encoder\.layer\.(\d+)\.", r"encoder.blocks.\1.", name)
-    name = name.replace("multi_head_attention.LayerNorm", "norm_attention")
-    name = name.replace("feed_forward.LayerNorm", "norm")
-    name = name.replace("multi_head_attention.", "").replace("feed_forward.", "")
-    if name.startswith("LayerNorm."):
-        name = name.replace("LayerNorm.", "encoder.norm.")
-    name = name.replace("position_embedding.", "encoder.positions.")
-    return name.replace("item_embedding.", "table.")
+    return rename_transformer(name).replace("item_embedding.", "table.")
 
 
 def model(golden: Golden) -> Recommender:
