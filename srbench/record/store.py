@@ -69,15 +69,7 @@ class Store:
         path = self.path(record)
         arrays = {f"ranks/{name}": array for name, array in (ranks or {}).items()}
         arrays |= {f"samples/{name}": array for name, array in (samples or {}).items()}
-        written: Arrays | None = None
-        if arrays:
-            if pickled := [name for name, array in arrays.items() if array.dtype.hasobject]:
-                raise TypeError(f"not plain arrays: {pickled}")  # npz would pickle them
-            packed = io.BytesIO()
-            np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
-            data = packed.getvalue()
-            write_bytes_atomically(path.with_suffix(".npz"), data)
-            written = Arrays(sha256=hashlib.sha256(data).hexdigest(), names=sorted(arrays))
+        written = write_arrays(path, arrays)
         plain = without_paths(record.model_dump(mode="json"))
         published = Record.model_validate(plain).model_copy(update={"arrays": written})
         write_text_atomically(path, published.to_json())
@@ -103,21 +95,7 @@ class Store:
 
         Raises SrbenchError if the file is missing or is not the one written with the record.
         """
-        if record.arrays is None:
-            return {}
-        path = self.path(record).with_suffix(".npz")
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise SrbenchError(
-                f"Cannot read the arrays {path}: {error.strerror}. Run `{record.command}` again."
-            ) from error
-        if hashlib.sha256(data).hexdigest() != record.arrays.sha256:
-            raise SrbenchError(
-                f"The arrays {path} are damaged or of another run: run `{record.command}` again."
-            )
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        return read_arrays(self.path(record), record.arrays, record.command)
 
     def scan(self) -> Scan:
         """All records by path, one per key, and what could not be read.
@@ -172,6 +150,41 @@ class Store:
         finally:
             path.unlink(missing_ok=True)  # while it is held: see _locked
             os.close(handle)
+
+
+def write_arrays(record: Path, arrays: Ranks) -> Arrays | None:
+    """Writes the npz beside the file `record`; None where there is nothing to write."""
+    if not arrays:
+        return None
+    if pickled := [name for name, array in arrays.items() if array.dtype.hasobject]:
+        raise TypeError(f"not plain arrays: {pickled}")  # npz would pickle them
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
+    data = packed.getvalue()
+    write_bytes_atomically(record.with_suffix(".npz"), data)
+    return Arrays(sha256=hashlib.sha256(data).hexdigest(), names=sorted(arrays))
+
+
+def read_arrays(record: Path, arrays: Arrays | None, command: str) -> dict[str, NDArray[Any]]:
+    """The npz beside the file `record`, written with it; empty where it has none.
+
+    Raises SrbenchError if it is missing or is not the one written with the record.
+    """
+    if arrays is None:
+        return {}
+    path = record.with_suffix(".npz")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SrbenchError(
+            f"Cannot read the arrays {path}: {error.strerror}. Run `{command}` again."
+        ) from error
+    if hashlib.sha256(data).hexdigest() != arrays.sha256:
+        raise SrbenchError(
+            f"The arrays {path} are damaged or of another run: run `{command}` again."
+        )
+    with np.load(io.BytesIO(data), allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
 
 
 def safe_stem(name: str) -> str:
