@@ -31,6 +31,7 @@ from srbench.models.selective import (
     selective_scan,
     selective_step,
 )
+from srbench.models.tally import tally
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -57,6 +58,7 @@ class MambaSettings(Settings):
 def causal_convolution(x_LBE: Tensor, weight_E1K: Tensor, bias_E: Tensor) -> Tensor:
     """Each channel by itself: a weighted sum of the last K events, nothing before the first."""
     taps = weight_E1K[:, 0].unbind(-1)
+    tally("depth-wise convolution", 2 * len(taps) * x_LBE.numel())
     padded = F.pad(x_LBE, (0, 0, 0, 0, len(taps) - 1, 0))
     y_LBE = bias_E
     for lag, tap_E in enumerate(taps):

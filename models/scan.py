@@ -25,6 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from srbench.models.tally import tally
+
 FEW_CPU, FEW_GPU = 2**10, 2**18  # elements of an event up to which chunks are used; GPU: a guess
 SHORT = 32  # events up to which they are not
 FORWARDS, BACKWARDS = slice(None, None, 1), slice(None, None, -1)
@@ -40,6 +42,7 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor | None = None) -> Tensor:
     """
     dtype = reduce(torch.promote_types, (x.dtype for x in (a, b, h0) if x is not None))
     dtype = torch.promote_types(dtype, torch.float32)
+    tally("linear scan", (8 if dtype.is_complex else 2) * b.numel())
     a = a.reshape((1,) * (b.dim() - a.dim()) + a.shape)
     h0 = b.new_zeros(b.shape[1:]) if h0 is None else h0.expand(b.shape[1:])
     h: Tensor = _LinearScan.apply(a.to(dtype), b.to(dtype), h0.to(dtype))  # type: ignore[no-untyped-call]

@@ -24,6 +24,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from srbench.models.tally import tally
+
 Scan = Literal["auto", "torch", "mamba-ssm"]
 
 
@@ -31,6 +33,9 @@ def selective_scan(
     u_LBE: Tensor, delta_LBE: Tensor, A_EN: Tensor, B_LBN: Tensor, C_LBN: Tensor
 ) -> tuple[Tensor, Tensor]:
     """y_LBE and the last state s_BNE. Computes in the type of `A_EN`, at least float32."""
+    # Of an event: delta u, and for each state the decay (2) and what it is and gets (3). To read it
+    # by C is a product.
+    tally("selective scan", u_LBE.numel() * (1 + 5 * A_EN.shape[1]))
     dtype = torch.promote_types(A_EN.dtype, torch.float32)
     given = (u_LBE, delta_LBE, A_EN.t(), B_LBN, C_LBN)
     inputs = [x.to(dtype).contiguous() for x in given]

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from srbench.models.mamba import Activation, causal_convolution
 from srbench.models.scan import linear_scan
+from srbench.models.tally import tally
 
 Chosen = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -40,6 +41,11 @@ def ssd(
         padded = F.pad(z_LBKC, (0, 0, 0, 0, 0, 0, 0, -length % chunk))
         cut = padded.unflatten(2, (groups, -1)).unflatten(0, (-1, chunk))
         return cut.permute(0, 2, 3, 4, 1, 5)
+
+    # Beside the products: the decay between two events of a chunk, and what it weighs (3 a pair); dt,
+    # the decay to the chunk's end and that since its beginning, each times a channel.
+    events = -(-length // chunk) * chunk
+    tally("state-space duality", users * heads * events * 3 * (chunk + channels))
 
     # All tensors from here on are [M, B, G, heads of a group or 1, ..., ...].
     x = cut(x_LBHP * dt_LBH[..., None], groups)
