@@ -42,7 +42,7 @@ def ssd(
         cut = padded.unflatten(2, (groups, -1)).unflatten(0, (-1, chunk))
         return cut.permute(0, 2, 3, 4, 1, 5)
 
-    # Beside the products: the decay between two events of a chunk, and what it weighs (3 a pair); dt,
+    # Beside the products: 3 for the decay between two events of a chunk and what it weighs; dt,
     # the decay to the chunk's end and that since its beginning, each times a channel.
     events = -(-length // chunk) * chunk
     tally("state-space duality", users * heads * events * 3 * (chunk + channels))
