@@ -8,16 +8,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, optim
+from torch import Tensor
 
 from srbench.config.settings import TrainSettings
-from srbench.data.batches import Supervision, TrainingBatch, TrainingBatches
+from srbench.data.batches import Supervision, TrainingBatches
 from srbench.errors import RunFailed, SrbenchError
 from srbench.measure.clock import Stopwatch
 from srbench.models.base import Encoder, Settings
 from srbench.recommender import Recommender
 from srbench.train.checkpoint import Checkpoint, Progress, copy_of
-from srbench.train.losses import cross_entropy
+from srbench.train.step import Stepper
 
 ESTIMATE_AFTER = 0.05  # share of an epoch after which its time is told
 LOOK_EVERY = 20  # steps between two looks at the loss on a GPU, where looking waits
@@ -103,20 +103,13 @@ class Trainer:
         self.device = batches.sequences.device
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
-        kind = optim.AdamW if settings.optimizer == "adamw" else optim.Adam
-        self.optimizer = kind(
-            recommender.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
-        )
-        ways = {"all": "prefixes", "last": "represent", "cloze": "cloze"}
-        self.encode = getattr(recommender, ways[batches.supervision])
-        if settings.compile:
-            self.encode = torch.compile(self.encode)
+        self.stepper = Stepper(recommender, batches.supervision, settings)
 
     def resume(self) -> bool:
         """Takes up the checkpoint where there is one."""
         if not self.checkpoint.exists():
             return False
-        self.progress, self.best = self.checkpoint.load(self.recommender, self.optimizer)
+        self.progress, self.best = self.checkpoint.load(self.recommender, self.stepper.optimizer)
         self.progress.resumed_from.append(self.progress.epoch)
         return True
 
@@ -146,7 +139,7 @@ class Trainer:
         with Stopwatch(self.device) as watch:
             for batch in self.batches.epoch(epoch):
                 self._set_rate((epoch - 1 + min(1, done / targets)) / self.settings.epochs)
-                pending.append(self.step(batch) * batch.count)
+                pending.append(self.stepper.step(batch) * batch.count)
                 steps, done = steps + 1, done + batch.count
                 loss = None
                 if self.device.type == "cpu" or len(pending) == LOOK_EVERY:
@@ -164,28 +157,7 @@ class Trainer:
     def _set_rate(self, share: float) -> None:
         """The learning rate when `share` of all epochs is over."""
         factors = {"linear": 1 - share, "cosine": (1 + math.cos(math.pi * share)) / 2}
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * factors.get(self.settings.schedule, 1.0)
-
-    def step(self, batch: TrainingBatch) -> Tensor:
-        """One step of the optimiser; returns the mean loss of the batch."""
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
-        ):
-            h = self.encode(batch.batch)
-        h_ND = h.reshape(-1, h.shape[-1])
-        targets_N = batch.targets.reshape(-1)
-        if batch.count < len(targets_N):
-            asked = targets_N.nonzero().squeeze(1)
-            h_ND, targets_N = h_ND[asked], targets_N[asked]
-        table, first = self.recommender.classes()
-        loss = cross_entropy(h_ND.to(table.dtype), table, targets_N - first)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.settings.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.recommender.parameters(), self.settings.clip_norm)
-        self.optimizer.step()
-        return loss.detach()
+        self.stepper.set_rate(self.settings.lr * factors.get(self.settings.schedule, 1.0))
 
     def _close(self, epoch: int, steps: int, loss: float, seconds: float, targets: int) -> None:
         done, settings = self.progress, self.settings
@@ -207,7 +179,7 @@ class Trainer:
                 done.best_value, done.best_epoch = value, epoch
                 self.best = copy_of(self.recommender)
         done.curve.append(row)
-        self.checkpoint.save(done, self.recommender, self.optimizer, self.best)
+        self.checkpoint.save(done, self.recommender, self.stepper.optimizer, self.best)
         self.epoch_ends(row, best)
 
     def _refuse_nan(self, loss: float, epoch: int, steps: int) -> None:

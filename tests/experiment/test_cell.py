@@ -233,7 +233,7 @@ def test_no_memory_is_a_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def no_memory(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("srbench.train.loop.cross_entropy", no_memory)
+    monkeypatch.setattr("srbench.train.step.cross_entropy", no_memory)
     record = run(tmp_path)
     assert record.status == "out of memory"
     assert record.reason is not None and "train.batch_tokens" in record.reason
@@ -243,7 +243,7 @@ def test_another_error_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def fault(*_: object, **__: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("srbench.train.loop.cross_entropy", fault)
+    monkeypatch.setattr("srbench.train.step.cross_entropy", fault)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         run(tmp_path)
 
