@@ -31,6 +31,7 @@ PARTS = {
     "scan",
     "selective",
     "ssd",
+    "tally",
 }
 
 
