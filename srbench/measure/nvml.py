@@ -8,7 +8,8 @@ that holds, and its method says which:
     b. the process with one of the other pids that the kernel has for this one (NSpid)
     c. in a container: the only compute process of the device
     d. the used memory of the device above the level from before CUDA was first used, with a caution
-A process that holds less than torch's allocator has reserved is not this one.
+A process that was there before CUDA was first used, or that holds less than torch's allocator has
+reserved, is not this one, whatever its pid.
 
 Nothing here raises what NVML raises: what cannot be known is None, or Unknown, with a reason.
 """
@@ -78,6 +79,14 @@ class Inventory:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Level:
+    """A device before CUDA was first used: its used bytes (None: not told) and who was on it."""
+
+    used: int | None
+    pids: frozenset[int]
+
+
 def inventory() -> Inventory | Unknown:
     """Asks NVML alone; torch and CUDA stay untouched."""
     try:
@@ -97,8 +106,8 @@ def inventory() -> Inventory | Unknown:
 def open_nvml(device: Device = "cuda") -> Nvml | Unknown:
     """NVML's view of torch's CUDA device, or why there is none.
 
-    To be opened before the first use of CUDA, so that the level before is known. Close it, or use
-    it in a `with`.
+    To be opened before the first use of CUDA, so that the level before is known; it uses CUDA
+    itself, to find the device. Close it, or use it in a `with`.
     """
     import torch
 
@@ -117,9 +126,9 @@ def open_nvml(device: Device = "cuda") -> Nvml | Unknown:
 
 
 class Nvml:
-    """One device. Made by `open_nvml`; `level`: its used bytes before CUDA was first used."""
+    """One device. Made by `open_nvml`; `level` is None where CUDA had been used before."""
 
-    def __init__(self, device: torch.device, handle: Handle, level: int | None) -> None:
+    def __init__(self, device: torch.device, handle: Handle, level: Level | None) -> None:
         self.device = device
         self._handle = handle
         self._level = level
@@ -177,10 +186,9 @@ class Nvml:
         except pynvml.NVMLError as error:
             return Unknown(words(error))
         self._mine = self._mine or self._find_mine(listed, _reserved(self.device))
-        if self._mine is None and listed and _uses_cuda() and _in_container():
+        others = {p.pid: p for p in (*drawing, *listed) if not self._mine or p.pid != self._mine[0]}
+        if self._mine is None and _in_container() and any(self._is_new(p) for p in listed):
             return Unknown("NVML does not list this process under a pid it knows")
-        mine = self._mine[0] if self._mine else os.getpid()
-        others = {p.pid: p for p in (*drawing, *listed) if p.pid != mine}
         return tuple(others.values())
 
     def throttling(self) -> tuple[str, ...] | Unknown:
@@ -202,28 +210,33 @@ class Nvml:
         return Reading(millijoules / 1000, "J", ENERGY_COUNTER)
 
     def _find_mine(self, listed: list[GpuProcess], held: int) -> tuple[int, str] | None:
-        pids = {p.pid for p in listed if p.bytes is None or p.bytes >= held}
+        large = [p for p in listed if p.bytes is None or p.bytes >= held]
+        pids = {p.pid for p in large if self._is_new(p)}
         if os.getpid() in pids:
             return os.getpid(), OWN_PID
         for pid in _pids_in_other_namespaces():
             if pid in pids:
                 return pid, HOST_PID
         # On the host this process would have been listed under its own pid.
-        if len(listed) == len(pids) == 1 and _uses_cuda() and _in_container():
+        if len(listed) == len(pids) == 1 and _in_container():
             return pids.pop(), ONLY_PROCESS
         return None
+
+    def _is_new(self, process: GpuProcess) -> bool:
+        return self._level is None or process.pid not in self._level.pids
 
     def _above_level(self, why: str) -> Reading:
         def unknown(reason: str) -> Reading:
             return Reading(None, "B", DEVICE_DELTA, f"{why}, and {reason}")
 
-        if self._level is None:
+        level = None if self._level is None else self._level.used
+        if level is None:
             return unknown("the device's level from before CUDA was first used is not known")
         try:
             used = _used(self._handle)
         except pynvml.NVMLError as error:
             return unknown(f"the device's memory is not told either ({words(error)})")
-        if used <= self._level:
+        if used <= level:
             return unknown("the device holds no more than before CUDA was first used")
         caution = Caution(
             what=f"GPU memory of this process is that of the whole device, less the level before: "
@@ -231,7 +244,7 @@ class Nvml:
             advice="Let no other process come or go meanwhile, or start the container with the "
             "host's pids (--pid=host).",
         )
-        return Reading(used - self._level, "B", DEVICE_DELTA, caution=caution)
+        return Reading(used - level, "B", DEVICE_DELTA, caution=caution)
 
 
 def nvml_context(nvml: Nvml) -> Reading:
@@ -313,12 +326,16 @@ class Sampler:
             self._peaks[reading.method] = reading
 
 
-def _levels() -> dict[str, int]:
-    """Used bytes of every device by its UUID; of those that tell."""
+def _levels() -> dict[str, Level]:
+    """Every device that NVML lets be asked, by its UUID."""
     levels = {}
     for handle in nvml_driver.all_handles():
+        used, pids = None, frozenset[int]()
         with contextlib.suppress(pynvml.NVMLError):
-            levels[_text(pynvml.nvmlDeviceGetUUID(handle))] = _used(handle)
+            used = _used(handle)
+        with contextlib.suppress(pynvml.NVMLError):
+            pids = frozenset(p.pid for p in nvml_driver.compute_processes(handle))
+        levels[_text(pynvml.nvmlDeviceGetUUID(handle))] = Level(used, pids)
     return levels
 
 
@@ -330,12 +347,6 @@ def _reserved(device: torch.device) -> int:
     import torch
 
     return torch.cuda.memory_reserved(device) if torch.cuda.is_initialized() else 0
-
-
-def _uses_cuda() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_initialized())
 
 
 def _pids_in_other_namespaces() -> list[int]:

@@ -144,7 +144,7 @@ def _by_uuid(properties: Any) -> Handle | None:
 
 
 def _by_bus(properties: Any) -> Handle | None:
-    if not hasattr(properties, "pci_bus_id"):  # torch before 2.11
+    if not hasattr(properties, "pci_bus_id"):  # an older torch
         return None
     place = (properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id)
     try:
