@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
 from srbench import registry
-from srbench.measure.flops import request_flops
+from srbench.measure.flops import Flops, flops_of, request, request_flops, request_scans
+from srbench.models.tally import counting, tally
 from srbench.recommender import Recommender
 
 V, L = 30, 40
 CHUNK, CHUNKED = 32, 64  # causal sums go in chunks of so many events, whole ones, pads included
 
 # L events, D width, H hidden, C = D / heads; a linear map of n rows from a to b: 2 n a b.
-# Recurrences that no matrix enters (scans), convolutions of each channel by itself and Fourier
-# transforms are element-wise work, or no kernel that the counter knows: they do not count.
+# Recurrences that no matrix enters (scans), convolutions of each channel by itself, running sums
+# and Fourier transforms are no kernels that the counter knows: they count apart.
 
 
 def answers(settings: Any) -> int:
@@ -245,6 +247,74 @@ CASES: dict[str, tuple[Any, dict[str, int]]] = {
 }
 
 
+def transforms(settings: Any) -> dict[str, int]:
+    """All layers but the last: there and back. The last one: back, to have its filter over time."""
+    one = round(2.5 * settings.width * L * math.log2(L))
+    return {"Fourier transform": (2 * (settings.layers - 1) + 1) * one}
+
+
+def depth_wise(settings: Any, channels: int, layers: int = 2) -> int:
+    return layers * L * channels * 2 * settings.taps
+
+
+def mamba_events(settings: Any, scans: int) -> dict[str, int]:
+    """An event of a channel: delta u, and for each state exp(delta A), its product with the state,
+    the input and the sum. To read the state by C is a product."""
+    inner = settings.expand * settings.width
+    return {
+        "selective scan": scans * L * inner * (1 + 5 * settings.states),
+        "depth-wise convolution": depth_wise(settings, inner, scans),
+    }
+
+
+def gated_scan(settings: Any, warm_up: int) -> dict[str, int]:
+    """What stands in front of the history, up to a power of two, is scanned but not convolved."""
+    channels = settings.channels
+    return {
+        "linear scan": settings.layers * 2 * (L + warm_up) * channels,
+        "depth-wise convolution": depth_wise(settings, channels),
+    }
+
+
+def duality(settings: Any, sums: int) -> dict[str, int]:
+    """Two chunks: their decays weigh each pair and each channel, and the states go over."""
+    inner, heads = settings.expand * settings.width, settings.heads
+    time = 2 * depth_wise(settings, heads, settings.layers)  # two in a row
+    events = depth_wise(settings, inner + 2 * settings.states, settings.layers)
+    return {
+        "state-space duality": settings.layers * CHUNKED * 3 * (heads * CHUNK + inner),
+        "linear scan": settings.layers * 2 * (CHUNKED // CHUNK) * inner * settings.states,
+        "depth-wise convolution": events + time,
+        "running sum": settings.layers * CHUNKED * heads + sums,
+    }
+
+
+# Models that are not here have nothing that the counter passes over.
+SCANS: dict[str, Callable[[Any], dict[str, int]]] = {
+    "fmlprec": transforms,
+    "fmlprec-official": transforms,
+    "linrec": lambda settings: {  # of k v' over the two chunks, where the last block has none
+        "running sum": (settings.layers - 1) * settings.width * settings.width // settings.heads
+    },
+    "lightsans": lambda settings: {"running sum": settings.layers * settings.heads * L * L},
+    "lightsans-official": lambda settings: {
+        "running sum": settings.layers * settings.heads * L * L
+    },
+    "lrurec": lambda settings: {"linear scan": settings.layers * 8 * L * 2 * settings.width},
+    "mingru4rec": lambda settings: {
+        "linear scan": settings.layers * 2 * L * int(settings.width * settings.expansion)
+    },
+    "recblr": lambda settings: gated_scan(settings, warm_up=0),
+    "recblr-official": lambda settings: gated_scan(settings, warm_up=64 - L),
+    "mamba4rec": lambda settings: mamba_events(settings, settings.layers),
+    "sigma": lambda settings: mamba_events(settings, 2 * settings.layers),
+    "sigma-official": lambda settings: mamba_events(settings, 2 * settings.layers),
+    # Mean and variance so far, before the layers and for each head in them, and one gate a head.
+    "tim4rec": lambda settings: duality(settings, 2 * L + 3 * settings.layers * settings.heads * L),
+    "tim4rec-official": lambda settings: duality(settings, 0),
+}
+
+
 def test_every_model_has_a_hand_count() -> None:
     assert set(registry.names()) == set(CASES)
 
@@ -260,6 +330,67 @@ def test_the_counter_agrees_with_the_hand(name: str) -> None:
     assert found.name == "flops.request"
     assert found.unit == "FLOP"
     assert found.value == by_hand(settings) + scoring
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_what_the_counter_passes_over_agrees_with_the_hand(name: str) -> None:
+    model, chosen = registry.get(name), CASES[name][1]
+    settings = model.Settings(**chosen)
+    by_hand = SCANS[name](settings) if name in SCANS else {}
+    recommender = Recommender(model, settings, V, L)
+    assert request(recommender).scans == by_hand
+    found = request_scans(recommender)
+    assert (found.name, found.unit) == ("flops.request.scans", "FLOP")
+    assert found.value == sum(by_hand.values())
+    assert all(kind in found.method for kind in by_hand or ["there are none"])
+
+
+def test_what_is_told_is_counted_while_somebody_asks_and_by_all_who_do() -> None:
+    tally("scan", 1)
+    with counting() as outer:
+        tally("scan", 2)
+        with counting() as inner:
+            tally("scan", 4)
+            tally("sum", 8)
+    tally("scan", 16)
+    assert outer == {"scan": 6, "sum": 8}
+    assert inner == {"scan": 4, "sum": 8}
+
+
+def test_an_error_ends_the_counting() -> None:
+    with pytest.raises(RuntimeError, match="lost"), counting() as counted:
+        raise RuntimeError("lost")
+    tally("scan", 1)
+    assert counted == {}
+
+
+def test_whole_numbers_are_no_floating_point_operations() -> None:
+    ids = torch.arange(12)
+    assert flops_of(lambda: ids.cumsum(0)) == Flops(0, {})
+    assert flops_of(lambda: ids.float().cumsum(0)) == Flops(0, {"running sum": 12})
+
+
+def test_transforms_count_by_what_is_real() -> None:
+    x = torch.randn(3, 8)
+    one = round(2.5 * 24 * 3)  # log2 8 = 3
+
+    def transformed(work: Callable[[], object]) -> int:
+        return flops_of(work).scans["Fourier transform"]
+
+    assert transformed(lambda: torch.fft.rfft(x)) == one
+    assert transformed(lambda: torch.fft.irfft(torch.fft.rfft(x))) == 2 * one
+    assert transformed(lambda: torch.fft.fft(x.to(torch.complex64))) == 2 * one
+    assert flops_of(lambda: torch.fft.rfft(x[:, :1])).total == 0  # of one value: itself
+
+
+def test_a_batch_of_requests_costs_as_many() -> None:
+    model = registry.get("lrurec")
+    recommender = Recommender(model, model.Settings(width=8), V, L)
+    one, three = request(recommender), request(recommender, batch=3)
+    assert three.scans == {"linear scan": 3 * one.scans["linear scan"]}
+    assert three.products == 3 * one.products
+    assert one.total == one.products + one.scans["linear scan"]
+    assert "3 histories" in request_flops(recommender, batch=3).method
 
 
 def test_half_a_history_costs_half_a_recurrence() -> None:
