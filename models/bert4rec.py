@@ -38,7 +38,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, ClozeSettings, Encoder, Info
-from srbench.models.layers import Dropout, initialise
+from srbench.models.layers import Dropout, FeedForward, initialise
 
 
 class BERT4RecSettings(ClozeSettings):
@@ -67,9 +67,7 @@ class Block(nn.Module):
         self.heads = settings.heads
         self.query, self.key, self.value, self.dense = (nn.Linear(width, width) for _ in range(4))
         self.norm_attention = nn.LayerNorm(width, eps=1e-12)
-        self.dense_1 = nn.Linear(width, settings.inner)
-        self.dense_2 = nn.Linear(settings.inner, width)
-        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.ffn = FeedForward(width, settings.inner, settings.dropout)
         self.dropout = Dropout(settings.dropout)
         self.attention_dropout = Dropout(settings.attention_dropout)
 
@@ -87,10 +85,6 @@ class Block(nn.Module):
             y_BHLC = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         y_BLD = self.dense(y_BHLC.transpose(1, 2).flatten(2))
         return self.norm_attention(self.dropout(y_BLD) + x_BLD)
-
-    def feed(self, a_D: Tensor) -> Tensor:
-        """h of the same shape; leading dimensions are free."""
-        return self.norm(self.dropout(self.dense_2(F.gelu(self.dense_1(a_D)))) + a_D)
 
 
 class BERT4Rec(Encoder):
@@ -153,7 +147,7 @@ class BERT4Rec(Encoder):
         bias_B11L = bias_B11L.masked_fill_(~inside_BL, float("-inf"))[:, None, None]
         *before, last = self.blocks
         for block in before:
-            h_BLD = block.feed(block.attend(h_BLD, bias_B11L))
-        h_ND = last.feed(last.attend(h_BLD, bias_B11L)[asked_BL])
+            h_BLD = block.ffn(block.attend(h_BLD, bias_B11L))
+        h_ND = last.ffn(last.attend(h_BLD, bias_B11L)[asked_BL])
         o_ND = self.norm_head(F.gelu(self.head(h_ND)))
         return torch.cat([o_ND, torch.ones_like(o_ND[:, :1])], dim=1)

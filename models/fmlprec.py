@@ -27,12 +27,11 @@ pads take part there (`fmlprec-official` has them). `filters=False` is the refer
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
-from srbench.models.layers import Dropout, initialise
+from srbench.models.layers import Dropout, FeedForward, initialise
 from srbench.models.sasrec import Block, SASRecSettings
 
 
@@ -66,9 +65,7 @@ class FilterBlock(nn.Module):
         width, self.length = settings.width, length
         self.filter = nn.Parameter(torch.empty(length // 2 + 1, width, 2))  # real, imaginary
         self.norm_filter = nn.LayerNorm(width, eps=1e-12)
-        self.dense_1 = nn.Linear(width, settings.inner)
-        self.dense_2 = nn.Linear(settings.inner, width)
-        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.ffn = FeedForward(width, settings.inner, settings.dropout)
         self.dropout = Dropout(settings.dropout)
 
     def lags(self) -> Tensor:
@@ -100,9 +97,7 @@ class FilterBlock(nn.Module):
 
     def rest(self, y_BD: Tensor, x_BD: Tensor) -> Tensor:
         """What looks at one position at a time; leading axes are free."""
-        a_BD = self.norm_filter(self.dropout(y_BD) + x_BD)
-        f_BD = self.dense_2(F.gelu(self.dense_1(a_BD)))
-        h_BD: Tensor = self.norm(self.dropout(f_BD) + a_BD)
+        h_BD: Tensor = self.ffn(self.norm_filter(self.dropout(y_BD) + x_BD))
         return h_BD
 
 

@@ -5,12 +5,15 @@ L  positions, B  users, D  width, H  heads, C  channels of a head, p  reach of a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+Activation = Callable[[Tensor], Tensor]
 
 
 def initialise(model: nn.Module) -> None:
@@ -49,6 +52,61 @@ class Dropout(nn.Module):
         draws.random_(-(2**63), None)  # all 64 bits; one call feeds four elements
         kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= self.threshold
         return kept.to(x.dtype).mul_(65536 / (32768 - self.threshold))
+
+
+class FeedForward(nn.Module):
+    """LN(W_2 act(W_1 a) + a), with dropout before the sum, and with `inside` behind act too."""
+
+    def __init__(
+        self,
+        width: int,
+        inner: int,
+        dropout: float,
+        *,
+        activation: Activation = F.gelu,
+        inside: bool = False,
+        eps: float = 1e-12,
+    ) -> None:
+        super().__init__()
+        self.dense_1, self.dense_2 = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.dropout, self.inside = Dropout(dropout), inside
+        self.activation = activation
+
+    def forward(self, a_BD: Tensor) -> Tensor:
+        """Leading dimensions are free."""
+        f_BD = self.activation(self.dense_1(a_BD))
+        f_BD = self.dense_2(self.dropout(f_BD) if self.inside else f_BD)
+        h_BD: Tensor = self.norm(self.dropout(f_BD) + a_BD)
+        return h_BD
+
+
+class Behind(nn.Module):
+    """What follows the mixing of events in Mamba4Rec and its kin: normalisation and feed-forward.
+
+    There is a residual around the mixing only where layers are stacked.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        dropout: float,
+        *,
+        stacked: bool,
+        eps: float = 1e-12,
+        activation: Activation = F.gelu,
+    ) -> None:
+        super().__init__()
+        self.stacked = stacked
+        self.dropout = Dropout(dropout)
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.ffn = FeedForward(width, 4 * width, dropout, activation=activation, inside=True)
+
+    def forward(self, m_BD: Tensor, x_BD: Tensor) -> Tensor:
+        """From what was mixed and its input; leading dimensions are free."""
+        m_BD = self.dropout(m_BD)
+        h_BD: Tensor = self.ffn(self.norm(m_BD + x_BD if self.stacked else m_BD))
+        return h_BD
 
 
 def shift(x_LBD: Tensor, by: int) -> Tensor:

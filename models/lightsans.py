@@ -28,12 +28,11 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
-from srbench.models.layers import Dropout, initialise
+from srbench.models.layers import Dropout, FeedForward, initialise
 
 
 class LightSANsSettings(Settings):
@@ -68,9 +67,7 @@ class Block(nn.Module):
         self.norm_places = nn.LayerNorm(width, eps=1e-12)
         self.query_places, self.key_places = nn.Linear(width, width), nn.Linear(width, width)
         self.norm_attention = nn.LayerNorm(width, eps=1e-12)
-        self.dense_1 = nn.Linear(width, settings.inner)
-        self.dense_2 = nn.Linear(settings.inner, width)
-        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.ffn = FeedForward(width, settings.inner, settings.dropout)
         self.dropout = Dropout(settings.dropout)
         self.attention_dropout = Dropout(settings.attention_dropout)
 
@@ -96,9 +93,7 @@ class Block(nn.Module):
             x_BLD = last_BD(x_BLD, last_B)[:, None]
         y_BHLC = y_BHLC + self.attention_dropout(a_BHLI) @ v_BHIC
         a_BLD = self.dense(y_BHLC.transpose(1, 2).flatten(2))
-        a_BLD = self.norm_attention(self.dropout(a_BLD) + x_BLD)
-        f_BLD = self.dense_2(F.gelu(self.dense_1(a_BLD)))
-        h_BLD = self.norm(self.dropout(f_BLD) + a_BLD)
+        h_BLD: Tensor = self.ffn(self.norm_attention(self.dropout(a_BLD) + x_BLD))
         return h_BLD if last_B is None else h_BLD[:, 0]
 
     def split(self, x_BLD: Tensor) -> Tensor:

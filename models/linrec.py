@@ -35,7 +35,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
-from srbench.models.layers import Dropout, causal_linear_attention, initialise, unit_elu
+from srbench.models.layers import (
+    Dropout,
+    FeedForward,
+    causal_linear_attention,
+    initialise,
+    unit_elu,
+)
 
 Sums = tuple[Tensor, Tensor]  # of k v' [B, H, C, C], and of k k [B, H, C]
 
@@ -68,9 +74,7 @@ class Block(nn.Module):
         self.over_history = settings.keys == "history"
         self.query, self.key, self.value, self.dense = (nn.Linear(width, width) for _ in range(4))
         self.norm_attention = nn.LayerNorm(width, eps=1e-12)
-        self.dense_1 = nn.Linear(width, settings.inner)
-        self.dense_2 = nn.Linear(settings.inner, width)
-        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.ffn = FeedForward(width, settings.inner, settings.dropout)
         self.dropout = Dropout(settings.dropout)
 
     # Leading dimensions are free where names say B alone.
@@ -88,9 +92,9 @@ class Block(nn.Module):
 
     def finish(self, y_BHC: Tensor, x_BD: Tensor) -> Tensor:
         """From what attention read to the block's output."""
-        a_BD = self.norm_attention(self.dropout(self.dense(y_BHC.flatten(-2))) + x_BD)
-        f_BD = self.dense_2(F.gelu(self.dense_1(a_BD)))
-        return self.norm(self.dropout(f_BD) + a_BD)
+        y_BD = self.dropout(self.dense(y_BHC.flatten(-2)))
+        h_BD: Tensor = self.ffn(self.norm_attention(y_BD + x_BD))
+        return h_BD
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         k, v = (part.transpose(1, 2) for part in self.keys_and_values(x_BLD))

@@ -35,7 +35,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
-from srbench.models.layers import Dropout
+from srbench.models.layers import Dropout, FeedForward
 from srbench.models.scan import linear_scan
 
 SLOWEST, FASTEST = 0.99, 0.8  # |lambda| at initialisation lies between them
@@ -60,10 +60,7 @@ class Block(nn.Module):
         self.in_proj = nn.Linear(width, 4 * width)
         self.out_proj = nn.Linear(4 * width, width)
         self.norm_recurrence = nn.LayerNorm(width)
-        self.dense_1 = nn.Linear(width, 4 * width)
-        self.dense_2 = nn.Linear(4 * width, width)
-        self.norm = nn.LayerNorm(width)
-        self.dropout = Dropout(settings.dropout)
+        self.ffn = FeedForward(width, 4 * width, settings.dropout, inside=True, eps=1e-5)
         self.recurrent_dropout = Dropout(settings.recurrent_dropout)
 
     def decay_C(self) -> Tensor:
@@ -85,9 +82,8 @@ class Block(nn.Module):
     def output(self, h_BC: Tensor, x_BD: Tensor) -> Tensor:
         """From a state to what the next layer sees; leading dimensions are free."""
         y_BD = self.out_proj(torch.view_as_real(h_BC).flatten(-2))
-        a_BD = self.norm_recurrence(self.recurrent_dropout(y_BD) + x_BD)
-        f_BD = self.dense_2(self.dropout(F.gelu(self.dense_1(a_BD))))
-        return self.norm(self.dropout(f_BD) + a_BD)
+        h_BD: Tensor = self.ffn(self.norm_recurrence(self.recurrent_dropout(y_BD) + x_BD))
+        return h_BD
 
 
 class LRURec(Encoder):

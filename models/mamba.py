@@ -1,4 +1,4 @@
-"""The Mamba block and the feed-forward layer behind it, which Mamba4Rec and SIGMA share.
+"""The Mamba block, which Mamba4Rec and SIGMA share.
 
 Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", COLM 2024, in the
 form of state-spaces/mamba at e9594ce, `mamba_simple.py`:
@@ -14,7 +14,6 @@ form of state-spaces/mamba at e9594ce, `mamba_simple.py`:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,6 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Settings
-from srbench.models.layers import Dropout
 from srbench.models.selective import (
     Scan,
     fused_selective_scan,
@@ -32,8 +30,6 @@ from srbench.models.selective import (
     selective_step,
 )
 from srbench.models.tally import tally
-
-Activation = Callable[[Tensor], Tensor]
 
 
 class MambaSettings(Settings):
@@ -124,44 +120,3 @@ class Mamba(nn.Module):
         u_BE = F.silu((window_KBE * taps_KE[:, None]).sum(0) + self.conv1d.bias)
         y_BE, s_BNE = selective_step(s_BNE, u_BE, *self.selected(u_BE))
         return self.gated(y_BE, u_BE, z_BE), (window_KBE[1:], s_BNE)
-
-
-class FeedForward(nn.Module):
-    """LN(W_2 act(W_1 h) + h), four times as wide inside."""
-
-    def __init__(self, width: int, dropout: float, activation: Activation = F.gelu) -> None:
-        super().__init__()
-        self.w_1, self.w_2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.norm = nn.LayerNorm(width, eps=1e-12)
-        self.dropout, self.activation = Dropout(dropout), activation
-
-    def forward(self, h_BD: Tensor) -> Tensor:
-        f_BD = self.w_2(self.dropout(self.activation(self.w_1(h_BD))))
-        return self.norm(self.dropout(f_BD) + h_BD)
-
-
-class Behind(nn.Module):
-    """What follows the mixing of events in a layer: normalisation and feed-forward.
-
-    There is a residual around the mixing only where layers are stacked.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        dropout: float,
-        *,
-        stacked: bool,
-        eps: float = 1e-12,
-        activation: Activation = F.gelu,
-    ) -> None:
-        super().__init__()
-        self.stacked = stacked
-        self.dropout = Dropout(dropout)
-        self.norm = nn.LayerNorm(width, eps=eps)
-        self.ffn = FeedForward(width, dropout, activation)
-
-    def forward(self, m_BD: Tensor, x_BD: Tensor) -> Tensor:
-        """From what was mixed and its input; leading dimensions are free."""
-        m_BD = self.dropout(m_BD)
-        return self.ffn(self.norm(m_BD + x_BD if self.stacked else m_BD))

@@ -24,8 +24,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, State, last_BD
-from srbench.models.layers import Dropout, initialise
-from srbench.models.mamba import Behind, Mamba, MambaSettings
+from srbench.models.layers import Behind, Dropout, initialise
+from srbench.models.mamba import Mamba, MambaSettings
 
 
 class Mamba4RecSettings(MambaSettings):

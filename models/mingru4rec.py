@@ -36,7 +36,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
-from srbench.models.layers import Dropout
+from srbench.models.layers import Behind, Dropout
 from srbench.models.scan import linear_scan
 
 
@@ -91,27 +91,18 @@ class MinRNN(nn.Module):
 
 
 class Layer(nn.Module):
-    """Recurrence and feed-forward, each with a normalisation behind it."""
+    """The recurrence and what follows it."""
 
     def __init__(self, settings: MinGRU4RecSettings) -> None:
         super().__init__()
-        width = settings.width
-        self.residual = settings.layers > 1
         self.rnn = MinRNN(settings)
-        self.norm = nn.LayerNorm(width, eps=1e-12)
-        self.w_1, self.w_2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.norm_ffn = nn.LayerNorm(width, eps=1e-12)
-        self.dropout = Dropout(settings.dropout)
-
-    def behind(self, m_BD: Tensor, x_BD: Tensor) -> Tensor:
-        """All that follows the recurrence; leading dimensions are free."""
-        m_BD = self.dropout(m_BD)
-        h_BD = self.norm(m_BD + x_BD if self.residual else m_BD)
-        f_BD = self.w_2(self.dropout(F.silu(self.w_1(h_BD))))
-        return self.norm_ffn(self.dropout(f_BD) + h_BD)
+        self.behind = Behind(
+            settings.width, settings.dropout, stacked=settings.layers > 1, activation=F.silu
+        )
 
     def forward(self, x_LBD: Tensor) -> Tensor:
-        return self.behind(self.rnn(x_LBD), x_LBD)
+        h_LBD: Tensor = self.behind(self.rnn(x_LBD), x_LBD)
+        return h_LBD
 
 
 class MinGRU4Rec(Encoder):
@@ -155,7 +146,8 @@ class MinGRU4Rec(Encoder):
         m_BD, h_BD = (
             last_BD(y_LBD.transpose(0, 1), batch.lengths_B) for y_LBD in (last.rnn(h_LBD), h_LBD)
         )
-        return last.behind(m_BD, h_BD)
+        o_BD: Tensor = last.behind(m_BD, h_BD)
+        return o_BD
 
     def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
         return self.layers[-1](self.below(x_BLD)).transpose(0, 1)

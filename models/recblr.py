@@ -33,7 +33,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
-from srbench.models.layers import Dropout
+from srbench.models.layers import Dropout, FeedForward
 from srbench.models.mamba import causal_convolution
 from srbench.models.scan import linear_scan
 
@@ -75,9 +75,7 @@ class Block(nn.Module):
         self.Lambda = nn.Parameter(torch.linspace(slow, fast, channels))
         self.out_proj = nn.Linear(channels, width, bias=False)
         self.norm_recurrence = nn.LayerNorm(width, eps=1e-12)
-        self.dense_1 = nn.Linear(width, 4 * width)
-        self.dense_2 = nn.Linear(4 * width, width)
-        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.ffn = FeedForward(width, 4 * width, settings.dropout, activation=F.silu, inside=True)
         self.dropout = Dropout(settings.dropout)
 
     @property
@@ -111,9 +109,9 @@ class Block(nn.Module):
     def output(self, h_BC: Tensor, x_BD: Tensor) -> Tensor:
         """From a state to what the next layer sees; leading dimensions are free."""
         z_BC = F.linear(x_BD, self.in_proj.weight.chunk(2)[1])
-        y_BD = self.norm_recurrence(self.dropout(self.out_proj(F.silu(z_BC) * h_BC)) + x_BD)
-        f_BD = self.dense_2(self.dropout(F.silu(self.dense_1(y_BD))))
-        return self.norm(self.dropout(f_BD) + y_BD)
+        y_BD = self.dropout(self.out_proj(F.silu(z_BC) * h_BC))
+        next_BD: Tensor = self.ffn(self.norm_recurrence(y_BD + x_BD))
+        return next_BD
 
     def init_state(self, batch: int) -> tuple[Tensor, Tensor]:
         """The values that the convolution still sees, and the state."""

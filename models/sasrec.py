@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from srbench.models.attention import causal_attention
 from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
-from srbench.models.layers import Dropout, initialise
+from srbench.models.layers import Dropout, FeedForward, initialise
 
 
 class SASRecSettings(Settings):
@@ -54,9 +54,7 @@ class Block(nn.Module):
         self.heads = settings.heads
         self.query, self.key, self.value, self.dense = (nn.Linear(width, width) for _ in range(4))
         self.norm_attention = nn.LayerNorm(width, eps=1e-12)
-        self.dense_1 = nn.Linear(width, settings.inner)
-        self.dense_2 = nn.Linear(settings.inner, width)
-        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.ffn = FeedForward(width, settings.inner, settings.dropout)
         self.dropout = Dropout(settings.dropout)
         self.attention_dropout = Dropout(settings.attention_dropout)
 
@@ -81,9 +79,8 @@ class Block(nn.Module):
 
     def out(self, y_BHLC: Tensor, x_BLD: Tensor) -> Tensor:
         y_BLD = self.dense(y_BHLC.transpose(1, 2).flatten(2))
-        a_BLD = self.norm_attention(self.dropout(y_BLD) + x_BLD)
-        f_BLD = self.dense_2(F.gelu(self.dense_1(a_BLD)))
-        return self.norm(self.dropout(f_BLD) + a_BLD)
+        h_BLD: Tensor = self.ffn(self.norm_attention(self.dropout(y_BLD) + x_BLD))
+        return h_BLD
 
 
 class SASRec(Encoder):

@@ -35,8 +35,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info
-from srbench.models.layers import GRU, Dropout, initialise, shift
-from srbench.models.mamba import Behind, Mamba, MambaSettings
+from srbench.models.layers import GRU, Behind, Dropout, initialise, shift
+from srbench.models.mamba import Mamba, MambaSettings
 
 Pick = Callable[[Tensor], Tensor]  # from all events of a time-first tensor to those that are asked
 

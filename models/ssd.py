@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srbench.models.mamba import Activation, causal_convolution
+from srbench.models.layers import Activation
+from srbench.models.mamba import causal_convolution
 from srbench.models.scan import linear_scan
 from srbench.models.tally import tally
 

@@ -35,8 +35,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
-from srbench.models.layers import Dropout
-from srbench.models.mamba import Activation, Behind, causal_convolution
+from srbench.models.layers import Activation, Behind, Dropout
+from srbench.models.mamba import causal_convolution
 from srbench.models.ssd import SSDBlock
 
 ACTIVATIONS: dict[str, Activation] = {"hardswish": F.hardswish, "silu": F.silu}

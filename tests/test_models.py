@@ -119,7 +119,7 @@ def test_initialisation_is_that_of_the_reference() -> None:
     torch.manual_seed(0)
     sasrec = Recommender(get("sasrec"), get("sasrec").Settings(), 999, 50)
     assert sasrec.table.weight.std().item() == pytest.approx(0.02, rel=0.02)
-    assert sasrec.encoder.blocks[0].dense_1.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert sasrec.encoder.blocks[0].ffn.dense_1.weight.std().item() == pytest.approx(0.02, rel=0.02)
     for name in ("gru4rec", "glintru"):
         narrow = {"width": 64, "heads": 8} if name == "glintru" else {}
         recommender = Recommender(get(name), get(name).Settings(**narrow), 999, 50)

@@ -54,7 +54,7 @@ def test_all_layers_begin_with_the_same_filter() -> None:
     filters = [block.get_parameter("filter") for block in model.blocks]
     assert all(torch.equal(filters[0], other) for other in filters[1:])
     assert filters[0].std().item() == pytest.approx(0.02, rel=0.03)
-    dense = [block.get_parameter("dense_1.weight") for block in model.blocks]
+    dense = [block.get_parameter("ffn.dense_1.weight") for block in model.blocks]
     assert not torch.equal(dense[0], dense[1])
 
 

@@ -22,7 +22,8 @@ def output(block: Block, x_LD: Tensor, places_LD: Tensor) -> Tensor:
     places = block.query_places(p_LD) @ block.key_places(p_LD).t()
     c = (q @ few_k.t() / 5**0.5).softmax(0) @ few_v + (places / 2**0.5 / 5).softmax(0) @ v
     a = block.norm_attention(block.dense(c) + x_LD)
-    return block.norm(block.dense_2(F.gelu(block.dense_1(a))) + a)
+    ffn = block.ffn
+    return ffn.norm(ffn.dense_2(F.gelu(ffn.dense_1(a))) + a)
 
 
 def test_the_model_is_its_equations_with_gradients() -> None:

@@ -21,7 +21,7 @@ def test_weights_begin_as_a_truncated_normal_biases_too() -> None:
     model = recommender()
     block = model.encoder.blocks[0]
     inside = 0.02 * 0.8796  # of a normal cut at two standard deviations
-    for weight in (model.table.weight, block.in_proj.weight, block.dense_1.bias):
+    for weight in (model.table.weight, block.in_proj.weight, block.ffn.dense_1.bias):
         assert weight.abs().max().item() <= 0.04
         assert weight.std().item() == pytest.approx(inside, rel=0.1)
     assert model.encoder.norm.weight.tolist() == [1.0] * 64

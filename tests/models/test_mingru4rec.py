@@ -85,10 +85,11 @@ def test_initialisation_is_that_of_the_reference() -> None:
     model = MinGRU4Rec(MinGRU4RecSettings(), 999, 50)
     table_VD = torch.empty(1000, 64)
     model.init_table(table_VD)
-    layer = model.layers[0]
-    for weight in (table_VD, layer.rnn.gates.weight, layer.w_1.weight, layer.w_2.weight):
+    gates, behind = model.layers[0].rnn.gates, model.layers[0].behind
+    ffn = behind.ffn
+    for weight in (table_VD, gates.weight, ffn.dense_1.weight, ffn.dense_2.weight):
         assert weight.std().item() == pytest.approx(0.02, rel=0.03)
-    for bias in (layer.w_1.bias, layer.w_2.bias, layer.norm.bias, layer.norm_ffn.bias):
+    for bias in (ffn.dense_1.bias, ffn.dense_2.bias, behind.norm.bias, ffn.norm.bias):
         assert not bias.any()
 
 

@@ -57,8 +57,8 @@ def rename_transformer(name: str) -> str:
     """The parts that all of RecBole's Transformers name alike, but the item table."""
     name = re.sub(r"trm_encoder\.layer\.(\d+)\.", r"encoder.blocks.\1.", name)
     name = name.replace("multi_head_attention.LayerNorm", "norm_attention")
-    name = name.replace("feed_forward.LayerNorm", "norm")
-    name = name.replace("multi_head_attention.", "").replace("feed_forward.", "")
+    name = name.replace("feed_forward.LayerNorm", "ffn.norm")
+    name = name.replace("multi_head_attention.", "").replace("feed_forward.", "ffn.")
     if name.startswith("LayerNorm."):
         name = name.replace("LayerNorm.", "encoder.norm.")
     return name.replace("position_embedding.", "encoder.positions.")

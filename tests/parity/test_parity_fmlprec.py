@@ -45,7 +45,7 @@ def rename(name: str) -> str:
         if ("attention." in name)
         else name
     )
-    name = name.replace("intermediate.LayerNorm", "norm").replace("intermediate.", "")
+    name = name.replace("intermediate.LayerNorm", "ffn.norm").replace("intermediate.", "ffn.")
     return "encoder." + name.replace("LayerNorm.", "norm.")
 
 

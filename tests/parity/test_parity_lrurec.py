@@ -33,8 +33,8 @@ def ours(numbers: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def renamed(name: str) -> str:
     name = name.replace("lru_layer.layer_norm.", "norm_recurrence.").replace("lru_layer.", "")
-    name = name.replace("feed_forward.layer_norm.", "norm.")
-    return name.replace("feed_forward.w_", "dense_")
+    name = name.replace("feed_forward.layer_norm.", "ffn.norm.")
+    return name.replace("feed_forward.w_", "ffn.dense_")
 
 
 def real(name: str, value: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def test_loss_over_all_positions_and_gradients_are_those_of_the_reference(golden
 def test_the_recurrent_layer_alone_with_its_states_and_gradients() -> None:
     golden = Golden("lrurec", "block_lru")
     block = Block(LRURecSettings(width=8)).double().eval()
-    block.dense_1 = block.dense_2 = block.norm = torch.nn.Identity()  # the layer ends before them
+    block.ffn = torch.nn.Identity()  # the layer ends before it
     numbers = {renamed(f"lru_layer.{n}"): real(n, v) for n, v in golden.group("param").items()}
     block.load_state_dict(numbers, strict=True)
     inputs, out, gradients = (golden.group(g) for g in ("input", "out", "grad"))

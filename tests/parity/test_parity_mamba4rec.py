@@ -28,7 +28,8 @@ def rename(name: str) -> str:
     if name.startswith("item_embedding."):
         return name.replace("item_embedding.", "table.")
     name = re.sub(r"mamba_layers\.(\d+)\.(LayerNorm|ffn)\.", r"layers.\1.behind.\2.", name)
-    return "encoder." + name.replace("mamba_layers.", "layers.").replace("LayerNorm.", "norm.")
+    name = name.replace("mamba_layers.", "layers.").replace("ffn.w_", "ffn.dense_")
+    return "encoder." + name.replace("LayerNorm.", "norm.")
 
 
 def model(golden: Golden) -> Recommender:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -25,8 +26,11 @@ def rename(name: str) -> str:
     name = name.replace("item_embedding.", "table.").replace(
         "minGRU.to_hidden_and_gate", "rnn.gates"
     )
-    name = name.replace("ffn.LayerNorm", "norm_ffn").replace("ffn.w_", "w_")
-    name = name.replace("behaviorModelingLayers.", "layers.").replace("LayerNorm.", "norm.")
+    name = re.sub(
+        r"behaviorModelingLayers\.(\d+)\.(LayerNorm|ffn)\.", r"layers.\1.behind.\2.", name
+    )
+    name = name.replace("behaviorModelingLayers.", "layers.").replace("ffn.w_", "ffn.dense_")
+    name = name.replace("LayerNorm.", "norm.")
     return name if name.startswith("table.") else f"encoder.{name}"
 
 

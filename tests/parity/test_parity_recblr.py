@@ -35,9 +35,8 @@ BLOCKS = [Golden("recblr", case) for case in ("block_gated", "block_gated_len8")
 
 def of_block(name: str) -> str:
     name = name.replace("behavior_modeling.", "").replace("input.", "in_proj.")
-    name = name.replace("output.", "out_proj.").replace("ffn.layer_norm.", "norm2.")
-    name = name.replace("layer_norm.", "norm_recurrence.").replace("norm2.", "norm.")
-    return name.replace("ffn.w_", "dense_")
+    name = name.replace("output.", "out_proj.").replace("ffn.layer_norm.", "ffn.norm.")
+    return name.replace("layer_norm.", "norm_recurrence.").replace("ffn.w_", "ffn.dense_")
 
 
 def rename(name: str) -> str:

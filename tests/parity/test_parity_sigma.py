@@ -27,7 +27,8 @@ def rename(name: str) -> str:
     name = name.replace("selective_gate_sig.1", "gate_sigmoid")
     name = name.replace("selective_gate_si.1", "gate_silu")
     name = re.sub(r"mamba_layers\.(\d+)\.(LayerNorm|ffn)\.", r"layers.\1.behind.\2.", name)
-    return "encoder." + name.replace("mamba_layers.", "layers.").replace("LayerNorm.", "norm.")
+    name = name.replace("mamba_layers.", "layers.").replace("ffn.w_", "ffn.dense_")
+    return "encoder." + name.replace("LayerNorm.", "norm.")
 
 
 def model(golden: Golden, name: str = "sigma-official", **options: int) -> Recommender:

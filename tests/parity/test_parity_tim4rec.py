@@ -43,7 +43,7 @@ def rename(name: str) -> str:
         (r"^ssd_layers\.(\d+)\.ssd\.time_layer_norm", r"times.\1.norm"),
         (r"^ssd_layers\.(\d+)\.ssd\.", r"layers.\1.ssd."),
         (r"^ssd_layers\.(\d+)\.", r"layers.\1.behind."),
-        (r"ffn\.fc(\d)", r"ffn.w_\1"),
+        (r"ffn\.fc(\d)", r"ffn.dense_\1"),
         (r"layer_norm", "norm"),
     ):
         name = re.sub(theirs, ours, name)
