@@ -35,6 +35,12 @@ def resident_bytes() -> int | None:
     return _status_bytes("VmRSS")
 
 
+def settled_bytes() -> int | None:
+    """`resident_bytes` after all that was freed is given back: the level before a phase."""
+    _give_back()
+    return resident_bytes()
+
+
 def process_peak() -> Measurement:
     """The largest resident set since the process began, libraries and data included."""
     mark = _status_bytes("VmHWM")

@@ -25,3 +25,8 @@ PROBE_COPY = "probe.copy"  # and in copying from main memory to main memory, B/s
 MEMORY_PROCESS_PEAK = "memory.process.peak"  # resident set of the process over its whole life
 MEMORY_TRAIN = "memory.train"  # with .peak (CPU, resident set above the level before the model),
 MEMORY_EVALUATE = "memory.evaluate"  # .allocated and .reserved (CUDA, torch's allocator)
+
+# In processes of their own, with .peak (CPU) or .allocated, .reserved and .nvml_process (CUDA).
+MEMORY_INFERENCE = "memory.inference"  # a request for a batch, top items included
+MEMORY_TRAINING = "memory.training"  # steps of the training, the optimiser's state included
+MEMORY_CONTEXT = "memory.context.nvml"  # what CUDA takes of the device before any model
