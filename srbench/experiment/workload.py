@@ -123,8 +123,8 @@ class _Session:
         sampling = Sampling(relative_width=asked.interval, seconds=asked.seconds)
         by_label = {f"{cell} {what}": one for (cell, what), one in works.items()}
         found = interleaved(by_label, self.device, sampling)
-        for cell, what in works:
-            self.cells[cell].take(what, found[f"{cell} {what}"])
+        for name, what in works:
+            self.cells[name].take(what, found[f"{name} {what}"])
         samples: dict[str, list[float]] = {}
         for cell in self.cells.values():
             cell.spend_energy(self.device)
