@@ -100,9 +100,9 @@ def in_child(
 
 def is_shortage(error: BaseException) -> bool:
     """Does the error say that memory, of the machine or of a GPU, was not enough?"""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or _says_shortage(str(error))
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    return _says_shortage(str(error))
 
 
 def named(function: str) -> Callable[..., Any]:
@@ -126,16 +126,16 @@ def sentence(error: BaseException) -> str:
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> bool:
-    """False where the process had to be ended because it took too long."""
+    """False where the process had to be ended because it took too long. Whatever it started, and
+    what is still there when Ctrl-C is pressed, ends too."""
     try:
         process.wait(timeout)
-    except BaseException as error:  # Ctrl-C above all
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if not isinstance(error, subprocess.TimeoutExpired):
-            raise
-        return False
     return True
 
 

@@ -113,7 +113,10 @@ class PhaseMemory:
         if not self._reset and mark <= self._before:
             reason = "the process had been larger before, and its peak could not be set back"
             return _unknown(name, method, reason)
-        return _measured(name, max(mark - self._level, 0), method)
+        if mark <= self._level:
+            reason = "it needed less than can be seen of a resident set: nothing above the level"
+            return _unknown(name, method, reason)
+        return _measured(name, mark - self._level, method)
 
 
 def _give_back() -> None:
