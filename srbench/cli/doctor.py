@@ -5,29 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from srbench.cli.console import out, put_json, simple_table
+from srbench.cli.findings import Finding, gpu
 from srbench.errors import SrbenchError
 
 STYLES = {"ok": "green", "note": "yellow", "bad": "red"}
 GIB = 2**30
 ML_1M_RUN = 2.5 * GIB  # what a run of glintru on ml-1m may take at its peak
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found, what it means, and what to do about it (empty where nothing is to do)."""
-
-    what: str
-    found: str
-    means: str = ""
-    do: str = ""
-    state: Literal["ok", "note", "bad"] = "ok"
 
 
 def doctor(
@@ -36,7 +26,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Look at this machine: what was found, what it means, what to do."""
-    findings = [*_software(), *_processor(), *_memory(), *_gpu(), *_data()]
+    findings = [*_software(), *_processor(), *_memory(), *gpu(), *_data()]
     if json:
         put_json([asdict(finding) for finding in findings])
         return
@@ -145,54 +135,6 @@ def _memory() -> Iterator[Finding]:
         "Close other programs or lower train.batch_tokens." if tight else "",
         "note" if tight else "ok",
     )
-
-
-def _gpu() -> Iterator[Finding]:
-    import torch
-
-    driver, devices, reason = _nvml()
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-        yield Finding("gpu", ", ".join(names), "Runs use it unless --device cpu is given.")
-    elif devices:
-        yield Finding(
-            "gpu",
-            f"{', '.join(devices)}, which torch cannot use",
-            "Runs stay on the CPU.",
-            "Install a torch that was built for CUDA and fits the driver."
-            if not torch.version.cuda
-            else f"Update the driver ({driver}) to one for CUDA {torch.version.cuda}.",
-            "bad",
-        )
-    else:
-        yield Finding("gpu", "none", "Runs stay on the CPU.")
-    if reason:
-        yield Finding("nvml", reason, "GPU memory and energy will be unknown in records.")
-    else:
-        yield Finding("nvml", f"driver {driver}", "GPU memory can be read for each process.")
-
-
-def _nvml() -> tuple[str, list[str], str]:
-    """Driver, devices, and why there are none."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return "", [], str(error)
-    try:
-        driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-        return driver, [_text(pynvml.nvmlDeviceGetName(handle)) for handle in handles], ""
-    except pynvml.NVMLError as error:
-        return "", [], str(error)
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _text(value: str | bytes) -> str:
-    """Older bindings answer in bytes."""
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def _data() -> Iterator[Finding]:

@@ -74,12 +74,23 @@ class Energy:
         if seconds < least:
             return f"{seconds:.2g} s of work are too few for this counter: it needs {least:g} s"
         assert isinstance(self._before, list) and isinstance(after, list)
-        return self._meter.spent(self._before, after, seconds)
+        joules = self._meter.spent(self._before, after, seconds)
+        return joules or "the counter did not move: nothing keeps it"  # no work takes 0 J
 
     def measurement(self, name: str, calls: int = 1) -> Measurement:
         """Joules of one of the `calls` equal calls that were the block."""
         value = None if self.joules is None else self.joules / calls
         return Measurement(name=name, value=value, unit="J", method=self.method, reason=self.reason)
+
+
+def unreadable(device: torch.device | str) -> str | None:
+    """Why the energy of work on this device cannot be known; None where it can."""
+    device = torch.device(device)
+    meter = _Gpu(device) if device.type == "cuda" else _Rapl()
+    meter.open()
+    read = meter.read()
+    meter.close()
+    return read.reason if isinstance(read, Unknown) else None
 
 
 class _Gpu:
@@ -105,8 +116,9 @@ class _Gpu:
         return Unknown(str(reading.reason)) if reading.value is None else [reading.value]
 
     def spent(self, before: list[float], after: list[float], seconds: float) -> float | str:
-        joules = after[0] - before[0]
-        return joules if joules > 0 else "the counter did not move: the driver does not keep it"
+        if after[0] < before[0]:
+            return "the counter went back: the driver was loaded anew"
+        return after[0] - before[0]
 
 
 class _Rapl:
@@ -117,15 +129,16 @@ class _Rapl:
 
     least_seconds = 0.1
 
+    method = "RAPL, all that ran on the processor, idle power included"
+
     def open(self) -> None:
         self._zones = _zones()
+        if self._zones:
+            names = ", ".join(sorted(self._zones.values()))
+            self.method = self.method.replace("RAPL", f"RAPL ({names})")
 
     def close(self) -> None:
-        pass
-
-    @property
-    def method(self) -> str:
-        return "RAPL, all that ran on the processor, idle power included"
+        """Files stay closed between two reads."""
 
     def read(self) -> list[float] | Unknown:
         if not self._zones:
@@ -150,17 +163,17 @@ class _Rapl:
         return microjoules / 1e6
 
 
-def _zones() -> list[Path]:
-    """Packages and their memory; parts of a package (core, uncore) are counted in it, and the
-    platform (psys) counts the packages again."""
-    found = []
+def _zones() -> dict[Path, str]:
+    """Packages and their memory, with their names; parts of a package (core, uncore) are counted in
+    it, and the platform (psys) counts the packages again."""
+    found = {}
     for zone in sorted(_POWERCAP.glob("intel-rapl:*")):
         try:
             name = (zone / "name").read_text(encoding="ascii").strip()
         except OSError:
             continue
         if name.startswith("package") or name == "dram":
-            found.append(zone)
+            found[zone] = name
     return found
 
 

@@ -14,6 +14,10 @@ import torch
 
 from srbench.cli import doctor
 from srbench.cli.app import main
+from srbench.measure import nvml
+from srbench.measure.nvml import Inventory, Reading, Unknown
+from srbench.measure.nvml_driver import GpuProcess
+from srbench.record.schema import Caution
 
 FILES = {
     "/proc/cpuinfo": "flags : fpu avx2 avx512_bf16",
@@ -84,7 +88,8 @@ def test_a_system_that_tells_nothing(
     assert findings["clock"]["found"] == "the system does not tell its governor"
 
 
-def nvml(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
+def driver(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
+    """A driver with one GPU; `answers` in place of some of its calls."""
     calls = {
         "nvmlInit": lambda: None,
         "nvmlShutdown": lambda: None,
@@ -100,7 +105,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
 def test_a_gpu_that_torch_cannot_use(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nvml(monkeypatch)
+    driver(monkeypatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
     findings = found(capsys)
@@ -112,26 +117,147 @@ def test_a_gpu_that_torch_cannot_use(
     assert found(capsys)["gpu"]["do"] == "Update the driver (550.54) to one for CUDA 13.0."
 
 
-def test_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    nvml(monkeypatch)
-    cuda = SimpleNamespace(
-        is_available=lambda: True, device_count=lambda: 1, get_device_name=lambda _: "NVIDIA L4"
-    )
-    monkeypatch.setattr(torch, "cuda", cuda)
-    assert found(capsys)["gpu"]["found"] == "NVIDIA L4"
-
-
 @pytest.mark.parametrize("call", ["nvmlInit", "nvmlSystemGetDriverVersion", "nvmlDeviceGetName"])
-def test_nvml_that_fails_is_a_finding(
+def test_nvml_that_fails_without_a_gpu_is_a_finding(
     call: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
 
-    nvml(monkeypatch, **{call: fail})
-    finding = found(capsys)["nvml"]
-    assert "Driver Not Loaded" in finding["found"]
+    driver(monkeypatch, **{call: fail})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    findings = found(capsys)
+    assert findings["gpu"]["found"] == "none"
+    assert findings["nvml"]["found"] == "the NVIDIA driver is not loaded"
+
+
+class Gpu:
+    """Stands in for Nvml: one device, on which all is well but for what a test says."""
+
+    def __init__(self, **answers: Any) -> None:
+        own = Reading(400 * 2**20, "B", nvml.OWN_PID)
+        self.answers = {"process_bytes": own, "other_processes": (), "throttling": ()} | answers
+        self.is_mig = False
+        self.device = torch.device("cuda")
+
+    def __enter__(self) -> Gpu:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: self.answers[name]
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A torch with one GPU; called with what NVML is to tell of it."""
+    monkeypatch.setattr(
+        torch,
+        "cuda",
+        SimpleNamespace(
+            is_available=lambda: True, device_count=lambda: 1, get_device_name=lambda _: "NVIDIA L4"
+        ),
+    )
+
+    def tells(opened: Gpu | Unknown, energy: str | None = None) -> None:
+        monkeypatch.setattr(nvml, "inventory", lambda: Inventory("550.54", ("NVIDIA L4",)))
+        monkeypatch.setattr(nvml, "open_nvml", lambda device: opened)
+        monkeypatch.setattr(nvml, "nvml_context", lambda gpu: gpu.process_bytes())
+        monkeypatch.setattr("srbench.measure.energy.unreadable", lambda device: energy)
+
+    return tells
+
+
+def test_a_gpu_on_which_all_is_well(cuda: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    cuda(Gpu())
+    findings = {what: f for what, f in found(capsys).items() if what.startswith(("gpu", "nvml"))}
+    assert {what: finding["found"] for what, finding in findings.items()} == {
+        "gpu": "NVIDIA L4",
+        "nvml": "driver 550.54",
+        "gpu process": "400 MiB after one kernel (NVML, the process with this one's pid)",
+        "gpu others": "none",
+        "gpu clock": "not held down now",
+        "gpu energy": "its counter can be read",
+    }
+    assert {finding["state"] for finding in findings.values()} == {"ok"}
+
+
+def test_a_gpu_with_company_and_in_heat(cuda: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    others = (GpuProcess(7, 10), GpuProcess(8, None))
+    cuda(Gpu(other_processes=others, throttling=("the power limit", "heat")))
+    findings = found(capsys)
+    assert findings["gpu others"]["found"] == "2 (pid 7, 8)"
+    assert findings["gpu clock"]["found"] == "held down by the power limit, heat"
+    for what in ("gpu others", "gpu clock"):
+        assert findings[what]["state"] == "note"
+        assert findings[what]["do"]
+
+
+def test_a_gpu_whose_processes_are_not_told(cuda: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = Unknown("NVML refuses it: no permission")
+    caution = Caution(what="It is that of the whole device.", advice="Start it with --pid=host.")
+    reading = Reading(5 * 2**20, "B", nvml.DEVICE_DELTA, caution=caution)
+    cuda(Gpu(process_bytes=reading, other_processes=unknown, throttling=unknown))
+    findings = found(capsys)
+    assert findings["gpu process"]["found"].startswith("5 MiB after one kernel (NVML, used memory")
+    assert findings["gpu process"]["do"] == "Start it with --pid=host."
+    assert findings["gpu others"]["found"] == unknown.reason
+    assert findings["gpu clock"]["found"] == unknown.reason
+
+
+def test_a_gpu_whose_memory_is_unknown_to_nvml(
+    cuda: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mig = Gpu(process_bytes=Reading(None, "B", nvml.OWN_PID, "the GPU is lost"))
+    mig.is_mig = True
+    cuda(mig)
+    finding = found(capsys)["gpu process"]
+    assert finding["found"] == "a MIG instance; the GPU is lost"
+    assert finding["state"] == "note"
     assert "unknown in records" in finding["means"]
+
+
+def test_a_gpu_that_nvml_does_not_know(cuda: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    why = "the NVIDIA driver is not loaded"
+    cuda(Unknown(why), energy=why)
+    findings = found(capsys)
+    assert findings["nvml"]["found"] == findings["gpu energy"]["found"] == why
+    assert findings["nvml"]["state"] == "note"
+    assert "gpu process" not in findings
+
+
+def test_a_gpu_on_which_cuda_does_not_start(
+    cuda: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(gpu: Gpu) -> None:
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy\nlong advice")
+
+    cuda(Gpu())
+    monkeypatch.setattr(nvml, "nvml_context", fail)
+    findings = found(capsys)
+    assert findings["gpu start"]["found"] == "CUDA error: all CUDA-capable devices are busy"
+    assert findings["gpu start"]["state"] == "bad"
+
+
+@pytest.mark.parametrize(
+    ("why", "do"),
+    [
+        (None, ""),
+        ("this system has no RAPL counters", ""),
+        ("RAPL's counters are there, but only root may read them", "energy_uj"),
+    ],
+    ids=["readable", "none", "only root"],
+)
+def test_the_energy_of_the_processor(
+    why: str | None, do: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("srbench.measure.energy.unreadable", lambda device: why)
+    finding = found(capsys)["energy"]
+    assert finding["found"] == (why or "its counter can be read")
+    assert do in finding["do"]
+    assert bool(do) == bool(finding["do"])
 
 
 def test_folders(
