@@ -85,20 +85,36 @@ def request_scans(
 
 
 def request(recommender: Recommender, length: int | None = None, batch: int = 1) -> Flops:
-    """Both counts of a request. The recommender is left as it was."""
+    """Both counts of a request. The recommender is left as it was.
+
+    Only one and two histories are encoded: each one more costs the same, and what is made of the
+    weights alone is made once.
+    """
     events = recommender.length if length is None else length
     counted = recommender
     if recommender.table.weight.device.type != "cpu":
         counted = copy.deepcopy(recommender).cpu()
-    items_BL = (torch.arange(events)[None] % recommender.n_items + 1).repeat(batch, 1)
-    ends_B = torch.full((batch,), events)
-    histories = Batch(items_BL, ends_B, items_BL, ends_B + 1)
     was_training = recommender.training
     counted.train(False)
     try:
-        return flops_of(lambda: counted.score(counted.represent(histories)))
+        one = _count(counted, events, 1)
+        two = one if batch == 1 else _count(counted, events, 2)
     finally:
         counted.train(was_training)
+    more = batch - 1
+    kinds = one.scans.keys() | two.scans.keys()
+    first, second = Counter(one.scans), Counter(two.scans)
+    return Flops(
+        one.products + more * (two.products - one.products),
+        {kind: first[kind] + more * (second[kind] - first[kind]) for kind in kinds},
+    )
+
+
+def _count(recommender: Recommender, events: int, batch: int) -> Flops:
+    items_BL = (torch.arange(events)[None] % recommender.n_items + 1).repeat(batch, 1)
+    ends_B = torch.full((batch,), events)
+    histories = Batch(items_BL, ends_B, items_BL, ends_B + 1)
+    return flops_of(lambda: recommender.score(recommender.represent(histories)))
 
 
 def _histories(batch: int) -> str:
@@ -135,4 +151,4 @@ class _Passed(TorchDispatchMode):
 def _transform(real: Tensor, axes: Sequence[int]) -> int:
     """2.5 n log2 n for each real signal of n values: half of what a complex one takes."""
     n = math.prod(real.shape[axis] for axis in axes)
-    return round(2.5 * real.numel() * math.log2(n))
+    return real.numel() // n * round(2.5 * n * math.log2(n))

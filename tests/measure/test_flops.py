@@ -11,6 +11,7 @@ import torch
 
 from srbench import registry
 from srbench.measure.flops import Flops, flops_of, request, request_flops, request_scans
+from srbench.models.base import Batch
 from srbench.models.tally import counting, tally
 from srbench.recommender import Recommender
 
@@ -249,7 +250,7 @@ CASES: dict[str, tuple[Any, dict[str, int]]] = {
 
 def transforms(settings: Any) -> dict[str, int]:
     """All layers but the last: there and back. The last one: back, to have its filter over time."""
-    one = round(2.5 * settings.width * L * math.log2(L))
+    one = settings.width * round(2.5 * L * math.log2(L))
     return {"Fourier transform": (2 * (settings.layers - 1) + 1) * one}
 
 
@@ -383,14 +384,17 @@ def test_transforms_count_by_what_is_real() -> None:
     assert flops_of(lambda: torch.fft.rfft(x[:, :1])).total == 0  # of one value: itself
 
 
-def test_a_batch_of_requests_costs_as_many() -> None:
-    model = registry.get("lrurec")
-    recommender = Recommender(model, model.Settings(width=8), V, L)
-    one, three = request(recommender), request(recommender, batch=3)
-    assert three.scans == {"linear scan": 3 * one.scans["linear scan"]}
-    assert three.products == 3 * one.products
-    assert one.total == one.products + one.scans["linear scan"]
-    assert "3 histories" in request_flops(recommender, batch=3).method
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_a_batch_costs_what_encoding_it_whole_costs(name: str) -> None:
+    model = registry.get(name)
+    recommender = Recommender(model, model.Settings(**CASES[name][1]), V, L).eval()
+    items_BL = torch.ones(5, L, dtype=torch.int64)
+    ends_B = torch.full((5,), L)
+    batch = Batch(items_BL, ends_B, items_BL, ends_B + 1)
+    whole = flops_of(lambda: recommender.score(recommender.represent(batch)))
+    assert request(recommender, batch=5) == whole
+    assert whole.total == whole.products + sum(whole.scans.values())
+    assert "5 histories" in request_flops(recommender, batch=5).method
 
 
 def test_half_a_history_costs_half_a_recurrence() -> None:
