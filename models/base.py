@@ -7,14 +7,16 @@ Tensor names carry their shape:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+Idle = tuple[tuple[str, str, Any], ...]  # a setting, another one, and its value; see Settings
 State = Any  # what a model carries from one event to the next: a tensor or a tuple of tensors
 
 
@@ -67,9 +69,31 @@ class Info:
 
 
 class Settings(BaseModel):
-    """The settings of a model. Unknown names are errors; every field is documented."""
+    """The settings of a model. Unknown names are errors; every field is documented.
+
+    idle: triples (setting, other, value): the setting has no effect where the other has this value,
+    and then must have its default.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    idle: ClassVar[Idle] = ()
+
+    @classmethod
+    def without_effect(cls, values: Mapping[str, Any]) -> dict[str, str]:
+        """What has no effect beside these values, and why; what is not among them is a default."""
+        now = {name: field.default for name, field in cls.model_fields.items()} | dict(values)
+        return {
+            name: f"{other} = {str(value).lower()}"
+            for name, other, value in cls.idle
+            if now[other] == value
+        }
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> Self:
+        for name, why in self.without_effect(vars(self)).items():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect with {why}: leave it out")
+        return self
 
     def check_length(self, length: int) -> None:
         """Raises ValueError if histories of at most `length` events are too short for these."""
@@ -79,8 +103,21 @@ class Settings(BaseModel):
                 raise ValueError(f"{name} ({size}) must not be larger than data.length ({length})")
 
 
+class HeadSettings(Settings):
+    """Settings among which `heads` share the `width`, where they have an effect."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        width, heads = (getattr(self, name) for name in ("width", "heads"))
+        if width % heads and "heads" not in self.without_effect(vars(self)):
+            raise ValueError(f"heads ({heads}) must divide width ({width})")
+        return self
+
+
 class ClozeSettings(Settings):
     """What a model that learns by cloze has among its settings."""
+
+    idle = (("mask_ratio", "mask_last", 1.0),)
 
     mask_ratio: float = Field(
         default=0.2, gt=0, lt=1, description="cloze: share of events that are hidden"

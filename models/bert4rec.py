@@ -34,14 +34,14 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, ClozeSettings, Encoder, Info
+from srbench.models.base import Batch, ClozeSettings, Encoder, HeadSettings, Info
 from srbench.models.layers import Dropout, FeedForward, initialise
 
 
-class BERT4RecSettings(ClozeSettings):
+class BERT4RecSettings(ClozeSettings, HeadSettings):
     """Defaults: RecBole 1.2.1, `properties/model/BERT4Rec.yaml`."""
 
     width: int = Field(64, ge=1, description="width of the item table, beside an item's bias")
@@ -50,12 +50,6 @@ class BERT4RecSettings(ClozeSettings):
     inner: int = Field(256, ge=1, description="inner width of the feed-forward layer")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout on embeddings and sub-layers")
     attention_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on attention weights")
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> BERT4RecSettings:
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
-        return self
 
 
 class Block(nn.Module):

@@ -27,17 +27,18 @@ pads take part there (`fmlprec-official` has them). `filters=False` is the refer
 from __future__ import annotations
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
+from srbench.models.base import Batch, Encoder, HeadSettings, Info, last_BD
 from srbench.models.layers import Dropout, FeedForward, initialise
 from srbench.models.sasrec import Block, SASRecSettings
 
 
-class FMLPRecSettings(Settings):
+class FMLPRecSettings(HeadSettings):
     """Defaults: Woeee/FMLP-Rec, `main.py` at 51acc8c."""
 
+    idle = (("heads", "filters", True), ("attention_dropout", "filters", True))
     width: int = Field(64, ge=1, description="width of the item table and the representation")
     layers: int = Field(2, ge=1, description="blocks of filter and feed-forward")
     inner: int = Field(256, ge=1, description="inner width of the feed-forward layer")
@@ -47,12 +48,6 @@ class FMLPRecSettings(Settings):
     attention_dropout: float = Field(
         0.5, ge=0, lt=1, description="dropout on attention weights, without filters"
     )
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> FMLPRecSettings:
-        if not self.filters and self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
-        return self
 
 
 class FilterBlock(nn.Module):

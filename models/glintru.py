@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, Encoder, Info, Settings, State
+from srbench.models.base import Batch, Encoder, HeadSettings, Info, State
 from srbench.models.layers import (
     GRU,
     Dropout,
@@ -50,9 +50,10 @@ from srbench.models.layers import (
 EVENTS = 16  # whose keys and values are had at a time where only their sum is wanted
 
 
-class GlintRUSettings(Settings):
+class GlintRUSettings(HeadSettings):
     """Defaults: `run.py` of the published code where it says, else the paper's text."""
 
+    idle = (("heads", "attention", False),)
     width: int = Field(128, ge=2, description="width of the item table and of every layer")
     heads: int = Field(8, ge=1, description="heads of the linear attention; must divide the width")
     layers: int = Field(1, ge=1, description="stacked GRU layers")
@@ -64,9 +65,7 @@ class GlintRUSettings(Settings):
     gated_mlp: bool = Field(True, description="the gated MLP; without it: Light GLINT-RU")
 
     @model_validator(mode="after")
-    def _shapes_fit(self) -> GlintRUSettings:
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+    def _kernel_is_centred(self) -> GlintRUSettings:
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel ({self.kernel}) must be odd")
         return self

@@ -33,7 +33,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
@@ -46,6 +46,7 @@ EPS = 1e-6
 class HSTUSettings(Settings):
     """Defaults: the authors' `configs/ml-1m/hstu-sampled-softmax-n128-final.gin`."""
 
+    idle = (("target_time", "time", False),)
     width: int = Field(50, ge=1, description="width of the item table and the representation")
     layers: int = Field(2, ge=1, description="blocks of gated attention")
     heads: int = Field(1, ge=1, description="attention heads")
@@ -58,12 +59,6 @@ class HSTUSettings(Settings):
     target_time: bool = Field(
         False, description="sees when the event to be predicted happens, as the authors' code does"
     )
-
-    @model_validator(mode="after")
-    def _time_has_effect(self) -> HSTUSettings:
-        if self.target_time and not self.time:
-            raise ValueError("target_time has no effect with time = false")
-        return self
 
 
 class Block(nn.Module):

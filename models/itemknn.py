@@ -45,6 +45,7 @@ class ItemKNNSettings(Settings):
     """Neighbours and shrink: RecBole 1.2.1, `properties/model/ItemKNN.yaml`. What is recent was
     chosen on the validation part of ml-100k."""
 
+    idle = (("decay", "recent", 1),)
     neighbours: int = Field(100, ge=1, description="most similar items kept for each item")
     shrink: float = Field(0.0, ge=0, description="added below the fraction: damps rare items")
     recent: int = Field(10, ge=1, description="last events of a history that are looked at")

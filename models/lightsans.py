@@ -28,14 +28,14 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
+from srbench.models.base import Batch, Encoder, HeadSettings, Info, last_BD
 from srbench.models.layers import Dropout, FeedForward, initialise
 
 
-class LightSANsSettings(Settings):
+class LightSANsSettings(HeadSettings):
     """Defaults: RecBole 1.2.1, `properties/model/LightSANs.yaml`."""
 
     width: int = Field(64, ge=1, description="width of the item table and the representation")
@@ -45,12 +45,6 @@ class LightSANsSettings(Settings):
     interests: int = Field(5, ge=1, description="interests that a history is summed up in")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout on embeddings and sub-layers")
     attention_dropout: float = Field(0.5, ge=0, lt=1, description="dropout on weights of interests")
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> LightSANsSettings:
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
-        return self
 
 
 class Block(nn.Module):

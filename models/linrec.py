@@ -31,10 +31,10 @@ from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
+from srbench.models.base import Batch, Encoder, HeadSettings, Info, State, last_BD
 from srbench.models.layers import (
     Dropout,
     FeedForward,
@@ -46,7 +46,7 @@ from srbench.models.layers import (
 Sums = tuple[Tensor, Tensor]  # of k v' [B, H, C, C], and of k k [B, H, C]
 
 
-class LinRecSettings(Settings):
+class LinRecSettings(HeadSettings):
     """Defaults: `run.py` of the published code."""
 
     width: int = Field(128, ge=1, description="width of the item table and the representation")
@@ -57,12 +57,6 @@ class LinRecSettings(Settings):
     keys: Literal["event", "history"] = Field(
         "event", description="over what keys have length 1: each event's, or each channel's so far"
     )
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> LinRecSettings:
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
-        return self
 
 
 class Block(nn.Module):

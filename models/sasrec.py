@@ -20,15 +20,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from srbench.models.attention import causal_attention
-from srbench.models.base import Batch, Encoder, Info, Settings, last_BD
+from srbench.models.base import Batch, Encoder, HeadSettings, Info, last_BD
 from srbench.models.layers import Dropout, FeedForward, initialise
 
 
-class SASRecSettings(Settings):
+class SASRecSettings(HeadSettings):
     """Defaults: RecBole 1.2.1, `properties/model/SASRec.yaml`."""
 
     width: int = Field(64, ge=1, description="width of the item table and the representation")
@@ -37,12 +37,6 @@ class SASRecSettings(Settings):
     inner: int = Field(256, ge=1, description="inner width of the feed-forward layer")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout on embeddings and sub-layers")
     attention_dropout: float = Field(0.5, ge=0, lt=1, description="dropout on attention weights")
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> SASRecSettings:
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
-        return self
 
 
 class Block(nn.Module):

@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
@@ -38,6 +38,7 @@ from srbench.models.layers import Dropout
 class SLiGRU4RecSettings(Settings):
     """Defaults: SpeechBrain's for the cell, those of our gru4rec (RecBole 1.2.1) for the rest."""
 
+    idle = (("affine", "cell", "ligru"),)  # the norm that it belongs to is not there
     width: int = Field(64, ge=1, description="width of the item table and the representation")
     hidden: int = Field(128, ge=1, description="width of the recurrent state")
     layers: int = Field(1, ge=1, description="stacked recurrent layers")
@@ -47,12 +48,6 @@ class SLiGRU4RecSettings(Settings):
     )
     activation: Literal["relu", "tanh"] = Field("relu", description="of the candidate state")
     affine: bool = Field(False, description="learned scale and shift in the recurrent norm")
-
-    @model_validator(mode="after")
-    def _affine_needs_its_norm(self) -> SLiGRU4RecSettings:
-        if self.affine and self.cell == "ligru":
-            raise ValueError("affine belongs to the recurrent norm, which cell ligru does not have")
-        return self
 
 
 class LightGRU(nn.Module):

@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
+from srbench.models.base import Batch, Encoder, Idle, Info, Settings, State, last_BD
 from srbench.models.layers import Activation, Behind, Dropout
 from srbench.models.mamba import causal_convolution
 from srbench.models.ssd import SSDBlock
@@ -45,6 +45,7 @@ ACTIVATIONS: dict[str, Activation] = {"hardswish": F.hardswish, "silu": F.silu}
 class TimedSettings(Settings):
     """Defaults: AlwaysFHao/TiM4Rec, `config/config4movie_64d.yaml`."""
 
+    idle: ClassVar[Idle] = (("pointwise_gate", "layers", 1),)  # it makes what the next layer reads
     width: int = Field(64, ge=1, description="width of the item table and the representation")
     layers: int = Field(2, ge=1, description="blocks; only stacked ones have residuals")
     states: int = Field(32, ge=1, description="states of each inner channel")
@@ -70,6 +71,11 @@ class TimedSettings(Settings):
 class TiM4RecSettings(TimedSettings):
     """Defaults: AlwaysFHao/TiM4Rec, `config/config4movie_64d.yaml`."""
 
+    idle = (
+        *TimedSettings.idle,
+        ("pointwise_gate", "time", False),
+        ("time_dropout", "time", False),
+    )
     time: bool = Field(True, description="use the times of the events, where the dataset has them")
 
 

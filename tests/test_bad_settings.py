@@ -52,6 +52,16 @@ def cases() -> list[Any]:
             wanted = "The model's settings do not fit: heads (3) must divide "
             settings = [f"model.{field}=3", "model.width=8", *WITH_HEADS.get(name, [])]
             found.append((name, settings, wanted))
+    for name in names():
+        for field, other, value in get(name).Settings.idle:
+            default = get(name).Settings.model_fields[field].default
+            changed = not default if isinstance(default, bool) else default / 2
+            if isinstance(default, int) and not isinstance(default, bool):
+                changed = default * 2
+            text = str(value).lower()
+            wanted = f"The model's settings do not fit: {field} has no effect with {other} = {text}"
+            chosen = [f"model.{field}={str(changed).lower()}", f"model.{other}={text}"]
+            found.append((name, chosen, f"{wanted}: leave it out."))
     for name, field in having("kernel"):
         wanted = "The model's settings do not fit: kernel (4) must be odd."
         found.append((name, [f"model.{field}=4"], wanted))

@@ -94,6 +94,18 @@ def test_none_leaves_a_setting_open(tmp_path: Path) -> None:
     assert resolved.origins["train.stride"] == "--set"
 
 
+def test_what_a_preset_says_in_vain_is_left_out() -> None:
+    """A preset cannot know what a run switches off; who asks for both is told."""
+    resolved = resolve("tim4rec", "amazon-beauty", overrides=["model.time=false"])
+    assert resolve("tim4rec", "amazon-beauty").settings.settings["time_dropout"] == 0
+    assert resolved.settings.settings["time_dropout"] == 0.2
+    assert resolved.settings.settings["pointwise_gate"] is False
+    assert resolved.settings.settings["dropout"] == 0.4
+    assert resolved.origins["model.time_dropout"] == "default"
+    with pytest.raises(SrbenchError, match=r"time_dropout has no effect with time = false"):
+        resolve("tim4rec", "ml-1m", overrides=["model.time=false", "model.time_dropout=0.1"])
+
+
 def test_a_model_without_presets_has_defaults_only() -> None:
     assert set(resolve("pop", "ml-1m").origins.values()) == {"default"}
 

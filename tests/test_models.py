@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args, get_origin
+from zlib import crc32
 
 import pytest
 import torch
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from torch import Tensor
 
 from srbench.contract import CHECKS, LENGTH, N_ITEMS, random_batch, randomised
-from srbench.models.base import Batch, Encoder
+from srbench.models.base import Batch, ClozeSettings, Encoder, Settings
 from srbench.recommender import Recommender
 from srbench.registry import get, names
 
@@ -63,7 +68,8 @@ def small(name: str, options: dict[str, Any]) -> Recommender:
     """The model at width 8 with random weights everywhere, norms and biases too."""
     kind = get(name)
     narrow = {"width": 8, "heads": 2, "hidden": 8, "inner": 16}
-    settings = {n: v for n, v in narrow.items() if n in kind.Settings.model_fields} | options
+    known = kind.Settings.model_fields.keys() - kind.Settings.without_effect(options).keys()
+    settings = {n: v for n, v in narrow.items() if n in known} | options
     return randomised(kind, kind.Settings(**settings))
 
 
@@ -83,6 +89,70 @@ def test_dropout_only_in_training(recommender: Recommender) -> None:
     torch.testing.assert_close(recommender.represent(batch), before, rtol=0, atol=0)
     if type(recommender.encoder).learns == "gradient":
         assert not torch.allclose(recommender.train().represent(batch), before)
+
+
+# What decides which events are hidden, or whose kernel runs, and nothing of what a model computes.
+OUTSIDE = {*ClozeSettings.model_fields, "scan"}
+
+
+def others(value: Any, field: FieldInfo) -> Iterator[Any]:
+    """Other values of a setting; some may not be allowed."""
+    if get_origin(field.annotation) is Literal:
+        yield from (other for other in get_args(field.annotation) if other != value)
+    elif isinstance(value, bool):
+        yield not value
+    else:
+        step = 1 if isinstance(value, int) else 0.25
+        near = (value * 2, value + step, value // 2 if step == 1 else value / 2, 2, step)
+        yield from (type(value)(other) for other in near if other != value)
+
+
+def computed(kind: type[Encoder], settings: Settings) -> tuple[list[Tensor], list[Tensor]]:
+    """The weights at the beginning; representations and scores, in training too, with weights that
+    depend on their name and shape alone."""
+    recommender = randomised(kind, settings)
+    torch.manual_seed(0)
+    begun = list(Recommender(kind, settings, N_ITEMS, LENGTH).state_dict().values())
+    if kind.learns == "gradient":
+        for name, weight in recommender.named_parameters():
+            generator = torch.Generator().manual_seed(crc32(name.encode()))
+            weight.data.copy_(torch.randn(weight.shape, generator=generator) / math.sqrt(8))
+    batch, found = random_batch(recommender), []
+    for training in (False, True):
+        torch.manual_seed(0)
+        h_BD = recommender.train(training).represent(batch)
+        found += [h_BD, recommender.score(h_BD)]
+    return begun, found
+
+
+def same(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def comparable(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    return [a.shape for a in ours] == [b.shape for b in theirs]
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_each_setting_has_an_effect_or_is_refused(name: str, options: dict[str, Any]) -> None:
+    kind, narrow = get(name), small(name, options).settings
+    fields = kind.Settings.model_fields
+    given = {n: getattr(narrow, n) for n in narrow.model_fields_set}
+    begun, found = computed(kind, narrow)
+    for field in fields.keys() - OUTSIDE - options.keys():
+        accepted, changed = False, False
+        for value in others(getattr(narrow, field), fields[field]):
+            try:
+                settings = kind.Settings(**given | {field: value})
+            except ValidationError:
+                continue
+            accepted = True
+            other_begun, other_found = computed(kind, settings)
+            changed |= not same(found, other_found)
+            changed |= comparable(begun, other_begun) and not same(begun, other_begun)
+            if changed:
+                break
+        assert changed or not accepted, f"{field} is accepted and changes nothing"
 
 
 @pytest.mark.parametrize("name", names())

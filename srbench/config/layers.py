@@ -106,6 +106,10 @@ def resolve(
     for key, value in values.items():
         section, _, name = key.rpartition(".")
         parts[section][name] = value
+    for name in model_class.without_effect(parts["model"]):  # what a preset cannot know of a run
+        if origins[f"model.{name}"].startswith("preset"):
+            del parts["model"][name]
+            origins[f"model.{name}"] = "default"
     model_settings = validated(model_class, parts.pop("model"), "model.", origins)
     sections = {
         name: validated(SECTIONS[name], parts[name], f"{name}.", origins) for name in SECTIONS

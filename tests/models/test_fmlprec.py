@@ -62,5 +62,7 @@ def test_settings_that_cannot_be() -> None:
     assert FMLPRecSettings(width=9).filters  # heads matter to attention alone
     with pytest.raises(ValidationError, match=r"heads \(2\) must divide width \(9\)"):
         FMLPRecSettings(width=9, filters=False)
+    with pytest.raises(ValidationError, match=r"heads has no effect with filters = true"):
+        FMLPRecSettings(heads=4)
     with pytest.raises(ValidationError, match="filters must be true"):
         FMLPRecOfficialSettings(filters=False)
