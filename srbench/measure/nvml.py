@@ -163,7 +163,8 @@ class Nvml:
 
     def process_bytes(self) -> Reading:
         """Device memory of this process now: context, kernels, tensors and what torch holds."""
-        held = _reserved(self.device)  # before NVML is asked: what it lists then is no less
+        # Asked before NVML is, which then lists no less.
+        held = 0 if self._mine else _reserved(self.device)
         try:
             listed = nvml_driver.compute_processes(self._handle)
         except pynvml.NVMLError as error:
@@ -310,8 +311,11 @@ class Sampler:
         return Reading(peak.value, "B", method, caution=peak.caution)
 
     def _look_on(self) -> None:
-        while not self._done.wait(self._interval):
-            self._look()
+        try:
+            while not self._done.wait(self._interval):
+                self._look()
+        except Exception as error:  # or the thread would end unseen, and a peak be missed
+            self._gap = f"the sampler failed: {type(error).__name__}"
 
     def _look(self) -> None:
         reading = self._nvml.process_bytes()

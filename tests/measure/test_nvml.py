@@ -13,6 +13,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+import torch
 
 from srbench.measure import nvml, nvml_driver
 
@@ -693,6 +694,25 @@ def test_nvml_sampler_gives_up_a_driver_that_does_not_answer(
     assert sampler.reading().reason == "NVML did not answer"
 
 
+def test_nvml_sampler_whose_thread_fails_tells_no_peak() -> None:
+    import threading
+
+    asked = threading.Event()
+
+    class Broken(Answers):
+        def process_bytes(self) -> nvml.Reading:
+            if threading.current_thread() is not threading.main_thread():
+                asked.set()
+                raise ZeroDivisionError
+            return told(5)
+
+    sampler = nvml.Sampler(Broken(told(5)), interval=0)  # type: ignore[arg-type]
+    with sampler:
+        assert asked.wait(60)
+    reading = sampler.reading()
+    assert (reading.value, reading.reason) == (None, "the sampler failed: ZeroDivisionError")
+
+
 # ---------------------------------------------------------------- without a stub
 
 
@@ -724,3 +744,29 @@ def test_nvml_of_this_process_where_the_system_tells_no_pids(
     monkeypatch.setattr(nvml, "_PID_NAMESPACE", tmp_path / "none")
     assert nvml._pids_in_other_namespaces() == []
     assert nvml._in_container() is True
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_nvml_on_a_gpu_sees_what_the_allocator_reserves() -> None:
+    """The process holds the context and what torch reserves, and nothing else of note."""
+    program = """
+import json, time, torch
+from srbench.measure.nvml import Sampler, nvml_context, open_nvml
+with open_nvml("cuda") as device:
+    context = nvml_context(device)
+    with Sampler(device) as sampler:
+        held = torch.ones(500 * 2**20, dtype=torch.uint8, device="cuda")
+        torch.cuda.synchronize()
+        reserved = torch.cuda.memory_reserved()
+        time.sleep(0.2)  # long enough for a look
+        del held
+        torch.cuda.empty_cache()
+    peak = sampler.reading()
+print(json.dumps([context.value, peak.value, reserved, peak.method, peak.reason]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    context, peak, reserved, method, reason = json.loads(done.stdout)
+    assert reason is None
+    assert 50 * MB < context < 2000 * MB, method
+    assert peak - context == pytest.approx(reserved, rel=0.05), method
