@@ -27,6 +27,7 @@ import torch
 from srbench.measure.order import Values, relative_width, samples_for
 
 SHORTEST = 50e-6  # seconds of a sample; shorter work is called more often in each
+TURN = 0.02  # seconds for which short work keeps its turn; longer work gives one sample
 STEADY = 0.05  # warm is who takes as long as a moment ago, to this share
 WARM_UP_SHARE = 0.25  # of the budget, at most, for becoming steady
 LOOK_AGAIN = 1.1  # the interval is worked out again when there are a tenth more samples
@@ -114,7 +115,7 @@ class Samples:
     seconds: on the wall clock, the wait for the device included.
     device_seconds: between two CUDA events around the same calls; None on a CPU.
     calls: of which each sample is the mean; more than 1 only where one is too short for the clock.
-    warm_up: calls made before the first sample.
+    warm_up: calls that were made and not taken, before the first sample and at turns.
     settled: was the median known as well as was asked for when the sampling ended?
     """
 
@@ -144,10 +145,14 @@ def interleaved(
 ) -> dict[str, Samples | BaseException]:
     """Times several pieces of work in turn, so that what slows the machine slows all of them.
 
-    In each round every work gives one sample, in an order drawn anew. The rounds end when all are
-    done; a work whose budget is spent leaves them before. A work that raises RuntimeError, as
-    torch does where memory ends or a kernel fails, or MemoryError is dropped, and its error stands
-    in its place, without the frames that would keep its tensors alive.
+    In each round every work has a turn, in an order drawn anew. Work that is shorter than a turn is
+    called once untimed, so that it finds its own data in the caches and not those of the work
+    before, then sampled for `TURN` seconds; longer work gives one sample. The rounds end when all
+    are done; a work whose budget is spent leaves them before.
+
+    A work that raises RuntimeError, as torch does where memory ends or a kernel fails, or
+    MemoryError is dropped, and its error stands in its place, without the frames that would keep
+    its tensors alive.
     """
     samplers = {
         name: _Sampler(work, device, sampling or Sampling()) for name, work in works.items()
@@ -169,7 +174,7 @@ def interleaved(
             names = [name for name, one in samplers.items() if one.has_time()]
             order.shuffle(names)
             for name in names:
-                attempt(name, _Sampler.take)
+                attempt(name, _Sampler.turn)
     return {name: errors[name] if name in errors else samplers[name].samples() for name in works}
 
 
@@ -180,11 +185,12 @@ class _Sampler:
         self.work, self.sampling = work, sampling
         self.device = torch.device(device)
         self.time = _on_cuda if self.device.type == "cuda" else _on_cpu
-        self.calls, self.warm_up_calls = 1, 0
+        self.calls, self.untimed = 1, 0
         self.seconds: list[float] = []
         self.device_seconds: list[float] = []
         self.spent = 0.0
         self.settled = False
+        self._sample_lasts = 0.0
         self._look_at = sampling.least
 
     def warm_up(self) -> None:
@@ -200,6 +206,7 @@ class _Sampler:
                 break
             before = seconds
         self.calls = max(1, math.ceil(SHORTEST / seconds)) if seconds > 0 else 1
+        self._sample_lasts = self.calls * seconds
 
     def _window(self, length: float) -> float:
         """The median of calls that fill so many seconds."""
@@ -210,7 +217,7 @@ class _Sampler:
         return median(seconds)
 
     def _call(self) -> float:
-        self.warm_up_calls += 1
+        self.untimed += 1
         return self.time(self.work, 1, self.device)[0]
 
     def take(self) -> None:
@@ -222,7 +229,19 @@ class _Sampler:
             self.device_seconds.append(device_seconds)
         self.spent += now() - start
 
+    def turn(self) -> None:
+        """A sample more, or as many as fit a turn, behind a call that brings the caches back."""
+        start = now()
+        if self._sample_lasts < TURN:
+            self._call()
+            self.spent += now() - start
+        while True:
+            self.take()
+            if now() - start >= TURN or self.done() or not self.has_time():
+                break
+
     def has_time(self) -> bool:
+        """Is there budget left? Always for the first sample."""
         return not self.seconds or self.spent < self.sampling.seconds
 
     def done(self) -> bool:
@@ -241,7 +260,7 @@ class _Sampler:
             self._look()
         device_seconds = np.array(self.device_seconds) if self.device_seconds else None
         return Samples(
-            np.array(self.seconds), device_seconds, self.calls, self.warm_up_calls, self.settled
+            np.array(self.seconds), device_seconds, self.calls, self.untimed, self.settled
         )
 
 

@@ -52,18 +52,20 @@ def cautions(name: str, samples: Samples) -> list[Caution]:
     seconds = samples.seconds
     found = []
     if len(seconds) < LEAST:
+        fit = "samples fit" if len(seconds) > 1 else "sample fits"
         found.append(
             Caution(
-                what=f"{name}: only {len(seconds)} samples fit into the time for it.",
+                what=f"{name}: only {len(seconds)} {fit} into the time for it.",
                 advice="Give it more time, or measure a smaller batch or a shorter history.",
             )
         )
     elif not samples.settled:
         known = interval(seconds)
+        width = f"{100 * relative_width(seconds):.0f} %"
         between = f" ({_ms(known[0])} to {_ms(known[1])})" if known else ""
         found.append(
             Caution(
-                what=f"{name}: the median is known to {relative_width(seconds):.0%} only{between}.",
+                what=f"{name}: the median is known to {width} only{between}.",
                 advice="Stop other programs on this machine, or give it more time.",
             )
         )
@@ -105,7 +107,8 @@ def _measurement(
 ) -> Measurement:
     reason = None
     if value is None:
-        reason = f"{count} samples are too few: {least} are the least that can tell it"
+        plural = "samples are" if count > 1 else "sample is"
+        reason = f"{count} {plural} too few: it takes {least}"
     return Measurement(
         name=name, value=value, unit="s", method=method, reason=reason, samples=samples
     )
