@@ -1,4 +1,4 @@
-"""Causal soft-max attention with dropout on its weights.
+"""Soft-max attention: what blocks of it have in common, and the causal one with dropout.
 
 `F.scaled_dot_product_attention` has no fused kernel with dropout on a CPU: it would compute the
 whole square. Here queries go in blocks, each against the keys up to its end, and the backward is
@@ -14,12 +14,64 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from srbench.models.layers import Dropout
+from srbench.models.base import Batch, last_BD
+from srbench.models.layers import Dropout, FeedForward
 
 ROWS = 100  # queries of a block
+
+
+class AttentionBlock(nn.Module):
+    """The parts of self-attention and feed-forward, each with residual and norm behind it.
+
+    Who sees whom is for the models to say.
+    """
+
+    def __init__(
+        self, width: int, *, heads: int, inner: int, dropout: float, attention_dropout: float
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.dense = (nn.Linear(width, width) for _ in range(4))
+        self.norm_attention = nn.LayerNorm(width, eps=1e-12)
+        self.ffn = FeedForward(width, inner, dropout)
+        self.dropout = Dropout(dropout)
+        self.attention_dropout = Dropout(attention_dropout)
+
+    def split(self, x_BLD: Tensor) -> Tensor:
+        """[B, H, L, C]."""
+        return x_BLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def attended(self, y_BHLC: Tensor, x_BLD: Tensor) -> Tensor:
+        """From what attention read, and the block's input, to the input of the feed-forward."""
+        y_BLD = self.dense(y_BHLC.transpose(1, 2).flatten(2))
+        a_BLD: Tensor = self.norm_attention(self.dropout(y_BLD) + x_BLD)
+        return a_BLD
+
+
+class CausalBlock(AttentionBlock):
+    """Each event sees those up to itself. A pad behind the end is never seen."""
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        q, k, v = (self.split(part(x_BLD)) for part in (self.query, self.key, self.value))
+        y_BHLC = causal_attention(q, k, v, self.attention_dropout)
+        h_BLD: Tensor = self.ffn(self.attended(y_BHLC, x_BLD))
+        return h_BLD
+
+    def last(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        """`forward` at the last event of each history alone, [B, D]."""
+        x_B1D = last_BD(x_BLD, batch.lengths_B)[:, None]
+        y_BH1C = F.scaled_dot_product_attention(
+            self.split(self.query(x_B1D)),
+            self.split(self.key(x_BLD)),
+            self.split(self.value(x_BLD)),
+            attn_mask=batch.mask_BL()[:, None, None],
+            dropout_p=self.attention_dropout.rate if self.training else 0.0,
+        )
+        h_B1D: Tensor = self.ffn(self.attended(y_BH1C, x_B1D))
+        return h_B1D[:, 0]
 
 
 def causal_attention(q_BHLC: Tensor, k_BHLC: Tensor, v_BHLC: Tensor, dropout: Dropout) -> Tensor:

@@ -26,13 +26,15 @@ pads take part there (`fmlprec-official` has them). `filters=False` is the refer
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from srbench.models.attention import CausalBlock
 from srbench.models.base import Batch, Encoder, HeadSettings, Info, last_BD
 from srbench.models.layers import Dropout, FeedForward, initialise
-from srbench.models.sasrec import Block, SASRecSettings
 
 
 class FMLPRecSettings(HeadSettings):
@@ -96,19 +98,16 @@ class FilterBlock(nn.Module):
         return h_BD
 
 
-class AttentionBlock(Block):
-    """SASRec's; where it is causal, a pad behind the end is never seen."""
+class UnfilteredBlock(CausalBlock):
+    """SASRec's block, asked like the other one."""
 
-    def __init__(self, settings: FMLPRecSettings) -> None:
+    def __init__(self, settings: FMLPRecSettings, length: int) -> None:
         super().__init__(
-            SASRecSettings(
-                width=settings.width,
-                layers=settings.layers,
-                heads=settings.heads,
-                inner=settings.inner,
-                dropout=settings.dropout,
-                attention_dropout=settings.attention_dropout,
-            )
+            settings.width,
+            heads=settings.heads,
+            inner=settings.inner,
+            dropout=settings.dropout,
+            attention_dropout=settings.attention_dropout,
         )
 
     def forward(self, x_BLD: Tensor, batch: Batch | None = None) -> Tensor:
@@ -133,10 +132,9 @@ class FMLPRec(Encoder):
         self.positions = nn.Embedding(length, settings.width)
         self.norm = nn.LayerNorm(settings.width, eps=1e-12)
         self.dropout = Dropout(settings.dropout)
-        self.blocks = nn.ModuleList(
-            FilterBlock(settings, length) if settings.filters else AttentionBlock(settings)
-            for _ in range(settings.layers)
-        )
+        kind = FilterBlock if settings.filters else UnfilteredBlock
+        blocks = nn.ModuleList(kind(settings, length) for _ in range(settings.layers))
+        self.blocks = cast("list[FilterBlock | UnfilteredBlock]", blocks)
         initialise(self)
         same = torch.randn(length // 2 + 1, settings.width, 2) * 0.02  # in every layer
         for block in self.blocks:
@@ -150,9 +148,7 @@ class FMLPRec(Encoder):
         h_BLD = self.embed(x_BLD, batch.lengths_B)
         for block in self.blocks[:-1]:
             h_BLD = block(h_BLD, batch)
-        top = self.blocks[-1]
-        assert isinstance(top, FilterBlock | AttentionBlock)
-        return top.last(h_BLD, batch)
+        return self.blocks[-1].last(h_BLD, batch)
 
     def embed(self, x_BLD: Tensor, lengths_B: Tensor) -> Tensor:
         """Items with their positions; the pads behind the end have those before the first event."""

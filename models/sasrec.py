@@ -12,20 +12,19 @@ times the width, the embedding is not multiplied by sqrt(D), positions count fro
 Differs from RecBole: the mask is minus infinity, not -10000 (equal in float32); every position is a
 target of the one pass, not one a prefix.
 
-    B  users, L  positions, D  width, H  heads, C  channels of a head
+    B  users, L  positions, D  width, C  channels of a head
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import cast
 
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from srbench.models.attention import causal_attention
-from srbench.models.base import Batch, Encoder, HeadSettings, Info, last_BD
-from srbench.models.layers import Dropout, FeedForward, initialise
+from srbench.models.attention import CausalBlock
+from srbench.models.base import Batch, Encoder, HeadSettings, Info
+from srbench.models.layers import Dropout, initialise
 
 
 class SASRecSettings(HeadSettings):
@@ -37,44 +36,6 @@ class SASRecSettings(HeadSettings):
     inner: int = Field(256, ge=1, description="inner width of the feed-forward layer")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout on embeddings and sub-layers")
     attention_dropout: float = Field(0.5, ge=0, lt=1, description="dropout on attention weights")
-
-
-class Block(nn.Module):
-    """Self-attention and feed-forward, each with residual and normalisation behind it."""
-
-    def __init__(self, settings: SASRecSettings) -> None:
-        super().__init__()
-        width = settings.width
-        self.heads = settings.heads
-        self.query, self.key, self.value, self.dense = (nn.Linear(width, width) for _ in range(4))
-        self.norm_attention = nn.LayerNorm(width, eps=1e-12)
-        self.ffn = FeedForward(width, settings.inner, settings.dropout)
-        self.dropout = Dropout(settings.dropout)
-        self.attention_dropout = Dropout(settings.attention_dropout)
-
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        q, k, v = (self.split(part(x_BLD)) for part in (self.query, self.key, self.value))
-        return self.out(causal_attention(q, k, v, self.attention_dropout), x_BLD)
-
-    def last(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        """`forward` at the last event of each history alone, [B, D]."""
-        x_B1D = last_BD(x_BLD, batch.lengths_B)[:, None]
-        y_BH1C = F.scaled_dot_product_attention(
-            self.split(self.query(x_B1D)),
-            self.split(self.key(x_BLD)),
-            self.split(self.value(x_BLD)),
-            attn_mask=batch.mask_BL()[:, None, None],
-            dropout_p=self.attention_dropout.rate if self.training else 0.0,
-        )
-        return self.out(y_BH1C, x_B1D)[:, 0]
-
-    def split(self, x_BLD: Tensor) -> Tensor:
-        return x_BLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-    def out(self, y_BHLC: Tensor, x_BLD: Tensor) -> Tensor:
-        y_BLD = self.dense(y_BHLC.transpose(1, 2).flatten(2))
-        h_BLD: Tensor = self.ffn(self.norm_attention(self.dropout(y_BLD) + x_BLD))
-        return h_BLD
 
 
 class SASRec(Encoder):
@@ -95,8 +56,17 @@ class SASRec(Encoder):
         self.positions = nn.Embedding(length, settings.width)
         self.norm = nn.LayerNorm(settings.width, eps=1e-12)
         self.dropout = Dropout(settings.dropout)
-        blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
-        self.blocks: Sequence[Block] = blocks  # type: ignore[assignment]
+        blocks = nn.ModuleList(
+            CausalBlock(
+                settings.width,
+                heads=settings.heads,
+                inner=settings.inner,
+                dropout=settings.dropout,
+                attention_dropout=settings.attention_dropout,
+            )
+            for _ in range(settings.layers)
+        )
+        self.blocks = cast("list[CausalBlock]", blocks)
         initialise(self)
 
     def init_table(self, table_VD: Tensor) -> None:

@@ -24,8 +24,7 @@ Differs from SpeechBrain: no dropout inside the recurrence (its default is 0).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -104,9 +103,8 @@ class SLiGRU4Rec(Encoder):
         self.width, self.hidden = settings.width, settings.hidden
         self.dropout = Dropout(settings.dropout)
         widths = [settings.width, *[settings.hidden] * (settings.layers - 1)]
-        self.rnn: Sequence[LightGRU] = nn.ModuleList(  # type: ignore[assignment]
-            LightGRU(width, settings) for width in widths
-        )
+        layers = nn.ModuleList(LightGRU(width, settings) for width in widths)
+        self.rnn = cast("list[LightGRU]", layers)
         self.dense = nn.Linear(settings.hidden, settings.width)
 
     def init_table(self, table_VD: Tensor) -> None:
