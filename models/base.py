@@ -7,7 +7,7 @@ Tensor names carry their shape:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 Idle = tuple[tuple[str, str, Any], ...]  # a setting, another one, and its value; see Settings
+Pick = Callable[[Tensor], Tensor]  # from the events of a time-first tensor to those asked for
 State = Any  # what a model carries from one event to the next: a tensor or a tuple of tensors
 
 
@@ -222,3 +223,15 @@ class Encoder(nn.Module):
 def last_BD(h_BLD: Tensor, lengths_B: Tensor) -> Tensor:
     """The row of each history's last event."""
     return h_BLD[torch.arange(len(h_BLD), device=h_BLD.device), lengths_B - 1]
+
+
+def everything(x_LBD: Tensor) -> Tensor:
+    """A Pick: all events."""
+    return x_LBD
+
+
+def last_of(batch: Batch) -> Pick:
+    """A Pick: each history's last event, [B, D]."""
+    rows_B = batch.lengths_B - 1
+    users_B = torch.arange(len(batch), device=rows_B.device)
+    return lambda x_LBD: x_LBD[rows_B, users_B]

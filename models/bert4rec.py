@@ -25,7 +25,8 @@ the last L mask_ratio at most); an epoch has each window once, not every prefix 
 absent from the attention (-10000 there, equal in float32). As there, the pad row is a class of the
 soft-max.
 
-    B  users, L  positions, D  width, C  channels of a head, N  hidden events of a batch
+    B  users, L  positions, Q  asked events of a user, at most, D  width, C  channels of a head,
+    N  hidden events of a batch
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from srbench.models.attention import AttentionBlock
 from srbench.models.base import Batch, ClozeSettings, Encoder, HeadSettings, Info
-from srbench.models.layers import Dropout, FeedForward, initialise
+from srbench.models.layers import Dropout, initialise
 
 
 class BERT4RecSettings(ClozeSettings, HeadSettings):
@@ -52,33 +54,23 @@ class BERT4RecSettings(ClozeSettings, HeadSettings):
     attention_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on attention weights")
 
 
-class Block(nn.Module):
-    """Self-attention and feed-forward, each with residual and normalisation behind it."""
+class Block(AttentionBlock):
+    """Every event that is asked sees all events, before and after."""
 
-    def __init__(self, settings: BERT4RecSettings) -> None:
-        super().__init__()
-        width = settings.width
-        self.heads = settings.heads
-        self.query, self.key, self.value, self.dense = (nn.Linear(width, width) for _ in range(4))
-        self.norm_attention = nn.LayerNorm(width, eps=1e-12)
-        self.ffn = FeedForward(width, settings.inner, settings.dropout)
-        self.dropout = Dropout(settings.dropout)
-        self.attention_dropout = Dropout(settings.attention_dropout)
+    def forward(self, x_BLD: Tensor, bias_B11L: Tensor, x_BQD: Tensor | None = None) -> Tensor:
+        """a_BQD of the asked events, where all are without `x_BQD`.
 
-    def attend(self, x_BLD: Tensor, bias_B11L: Tensor) -> Tensor:
-        """a_BLD. The bias is 0 at events and minus infinity at pads."""
-        q, k, v = (
-            project(x_BLD).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for project in (self.query, self.key, self.value)
-        )
+        The bias is 0 at events and minus infinity at pads. What is left is the feed-forward `ffn`.
+        """
+        x_BQD = x_BLD if x_BQD is None else x_BQD
+        q, k, v = map(self.split, (self.query(x_BQD), self.key(x_BLD), self.value(x_BLD)))
         bias = bias_B11L.to(q.dtype)
         if self.training and self.attention_dropout.rate:  # no fused kernel drops on a CPU
-            scores_BHLL = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2) + bias
-            y_BHLC = self.attention_dropout(torch.softmax(scores_BHLL, dim=-1)) @ v
+            s_BHQL = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2) + bias
+            y_BHQC = self.attention_dropout(torch.softmax(s_BHQL, dim=-1)) @ v
         else:
-            y_BHLC = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        y_BLD = self.dense(y_BHLC.transpose(1, 2).flatten(2))
-        return self.norm_attention(self.dropout(y_BLD) + x_BLD)
+            y_BHQC = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return self.attended(y_BHQC, x_BQD)
 
 
 class BERT4Rec(Encoder):
@@ -103,7 +95,16 @@ class BERT4Rec(Encoder):
         self.positions = nn.Embedding(length, width)
         self.norm = nn.LayerNorm(width, eps=1e-12)
         self.dropout = Dropout(settings.dropout)
-        blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        blocks = nn.ModuleList(
+            Block(
+                width,
+                heads=settings.heads,
+                inner=settings.inner,
+                dropout=settings.dropout,
+                attention_dropout=settings.attention_dropout,
+            )
+            for _ in range(settings.layers)
+        )
         self.blocks = cast("list[Block]", blocks)
         self.head = nn.Linear(width, width)
         self.norm_head = nn.LayerNorm(width, eps=1e-12)
@@ -141,7 +142,12 @@ class BERT4Rec(Encoder):
         bias_B11L = bias_B11L.masked_fill_(~inside_BL, float("-inf"))[:, None, None]
         *before, last = self.blocks
         for block in before:
-            h_BLD = block.ffn(block.attend(h_BLD, bias_B11L))
-        h_ND = last.ffn(last.attend(h_BLD, bias_B11L)[asked_BL])
+            h_BLD = block.ffn(block(h_BLD, bias_B11L))
+        counts_B = asked_BL.sum(1)
+        slots_BQ = asked_BL.long().argsort(dim=1, descending=True, stable=True)
+        slots_BQ = slots_BQ[:, : int(counts_B.max())]  # where each row's asked events stand
+        x_BQD = h_BLD.gather(1, slots_BQ[..., None].expand(-1, -1, h_BLD.shape[2]))
+        asked_BQ = torch.arange(slots_BQ.shape[1], device=h_BLD.device) < counts_B[:, None]
+        h_ND = last.ffn(last(h_BLD, bias_B11L, x_BQD)[asked_BQ])
         o_ND = self.norm_head(F.gelu(self.head(h_ND)))
         return torch.cat([o_ND, torch.ones_like(o_ND[:, :1])], dim=1)

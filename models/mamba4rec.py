@@ -23,7 +23,7 @@ from typing import cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, Encoder, Info, State, last_BD
+from srbench.models.base import Batch, Encoder, Info, Pick, State, everything, last_of
 from srbench.models.layers import Behind, Dropout, initialise
 from srbench.models.mamba import Mamba, MambaSettings
 
@@ -43,8 +43,11 @@ class Layer(nn.Module):
         self.mamba = Mamba(settings)
         self.behind = Behind(settings.width, settings.dropout, stacked=settings.layers > 1)
 
-    def forward(self, x_LBD: Tensor) -> Tensor:
-        return self.behind(self.mamba(x_LBD), x_LBD)
+    def forward(self, x_LBD: Tensor, pick: Pick = everything) -> Tensor:
+        """The output at the picked events."""
+        m_BD = self.mamba.gated(*map(pick, self.mamba.scanned(x_LBD)))
+        h_BD: Tensor = self.behind(m_BD, pick(x_LBD))
+        return h_BD
 
 
 class Mamba4Rec(Encoder):
@@ -76,13 +79,18 @@ class Mamba4Rec(Encoder):
         nn.init.normal_(table_VD, std=0.02)
 
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        return last_BD(self.prefixes(x_BLD, batch), batch.lengths_B)
+        return self.states(x_BLD, last_of(batch))
 
     def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        return self.states(x_BLD, everything).transpose(0, 1)
+
+    def states(self, x_BLD: Tensor, pick: Pick) -> Tensor:
+        """The output of the last layer at the picked events."""
         h_LBD = self.norm(self.dropout(x_BLD.transpose(0, 1)))
-        for layer in self.layers:
+        *lower, top = self.layers
+        for layer in lower:
             h_LBD = layer(h_LBD)
-        return h_LBD.transpose(0, 1)
+        return top(h_LBD, pick)
 
     def init_state(self, x_BD: Tensor) -> State:
         return tuple(layer.mamba.init_state(x_BD) for layer in self.layers)

@@ -27,15 +27,14 @@ a target of the one pass, not one a prefix. The recommender knows neither minLST
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, Encoder, Info, Settings, State, last_BD
+from srbench.models.base import Batch, Encoder, Info, Pick, Settings, State, everything, last_of
 from srbench.models.layers import Behind, Dropout
 from srbench.models.scan import linear_scan
 
@@ -80,9 +79,12 @@ class MinRNN(nn.Module):
         g_BE = torch.where(a_BE >= 0, a_BE + 0.5, a_BE.sigmoid())
         return k_BE.sigmoid(), (-k_BE).sigmoid() * g_BE
 
+    def scanned(self, x_LBD: Tensor, m_BE: Tensor | None = None) -> Tensor:
+        """m_LBE; `m_BE` is the state before the first event, else zero."""
+        return linear_scan(*self.events(x_LBD), m_BE)
+
     def forward(self, x_LBD: Tensor, m_BE: Tensor | None = None) -> Tensor:
-        """Time first; `m_BE` is the state before the first event, else zero."""
-        return self.out(linear_scan(*self.events(x_LBD), m_BE))
+        return self.out(self.scanned(x_LBD, m_BE))
 
     def step(self, x_BD: Tensor, m_BE: Tensor) -> tuple[Tensor, Tensor]:
         keep_BE, new_BE = self.events(x_BD)
@@ -100,9 +102,11 @@ class Layer(nn.Module):
             settings.width, settings.dropout, stacked=settings.layers > 1, activation=F.silu
         )
 
-    def forward(self, x_LBD: Tensor) -> Tensor:
-        h_LBD: Tensor = self.behind(self.rnn(x_LBD), x_LBD)
-        return h_LBD
+    def forward(self, x_LBD: Tensor, pick: Pick = everything) -> Tensor:
+        """The output at the picked events."""
+        m_BD = self.rnn.out(pick(self.rnn.scanned(x_LBD)))
+        h_BD: Tensor = self.behind(m_BD, pick(x_LBD))
+        return h_BD
 
 
 class MinGRU4Rec(Encoder):
@@ -122,9 +126,8 @@ class MinGRU4Rec(Encoder):
         self.width = settings.width
         self.dropout = Dropout(settings.dropout)
         self.norm = nn.LayerNorm(settings.width, eps=1e-12)
-        self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
-            Layer(settings) for _ in range(settings.layers)
-        )
+        layers = nn.ModuleList(Layer(settings) for _ in range(settings.layers))
+        self.layers = cast("list[Layer]", layers)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
@@ -134,23 +137,20 @@ class MinGRU4Rec(Encoder):
     def init_table(self, table_VD: Tensor) -> None:
         nn.init.normal_(table_VD, std=0.02)
 
-    def below(self, x_BLD: Tensor) -> Tensor:
-        """What the last layer reads, [L, B, D]: time is outermost in memory too, for the scan."""
-        h_LBD = self.norm(self.dropout(x_BLD.transpose(0, 1).contiguous()))
-        for layer in self.layers[:-1]:
-            h_LBD = layer(h_LBD)
-        return h_LBD
-
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        h_LBD, last = self.below(x_BLD), self.layers[-1]
-        m_BD, h_BD = (
-            last_BD(y_LBD.transpose(0, 1), batch.lengths_B) for y_LBD in (last.rnn(h_LBD), h_LBD)
-        )
-        o_BD: Tensor = last.behind(m_BD, h_BD)
-        return o_BD
+        return self.states(x_BLD, last_of(batch))
 
     def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        return self.layers[-1](self.below(x_BLD)).transpose(0, 1)
+        return self.states(x_BLD, everything).transpose(0, 1)
+
+    def states(self, x_BLD: Tensor, pick: Pick) -> Tensor:
+        """The output of the last layer at the picked events. Time is outermost in memory too, for
+        the scan."""
+        h_LBD = self.norm(self.dropout(x_BLD.transpose(0, 1).contiguous()))
+        *lower, top = self.layers
+        for layer in lower:
+            h_LBD = layer(h_LBD)
+        return top(h_LBD, pick)
 
     def init_state(self, x_BD: Tensor) -> State:
         return tuple(x_BD.new_zeros(len(x_BD), layer.rnn.state) for layer in self.layers)

@@ -26,7 +26,6 @@ Not causal: the flip and the convolution look ahead inside a history, so it trai
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, cast
 
 import torch
@@ -34,11 +33,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, Encoder, Info
+from srbench.models.base import Batch, Encoder, Info, Pick, everything, last_of
 from srbench.models.layers import GRU, Behind, Dropout, initialise, shift
 from srbench.models.mamba import Mamba, MambaSettings
-
-Pick = Callable[[Tensor], Tensor]  # from all events of a time-first tensor to those that are asked
 
 
 class GatedSettings(MambaSettings):
@@ -142,9 +139,7 @@ class SIGMA(Encoder):
         return x_LBD * batch.mask_BL().t()[..., None]
 
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        last_B = batch.lengths_B - 1
-        users_B = torch.arange(len(last_B), device=last_B.device)
-        return self.states(x_BLD, batch, lambda x_LBD: x_LBD[last_B, users_B])
+        return self.states(x_BLD, batch, last_of(batch))
 
     def states(self, x_BLD: Tensor, batch: Batch, pick: Pick) -> Tensor:
         """The picked outputs of the last layer, in which every event has seen the whole history."""
@@ -153,12 +148,8 @@ class SIGMA(Encoder):
         at_LB = self.flip(torch.arange(length, device=h_LBD.device)[:, None], batch.lengths_B)
         rows_LB = at_LB * users + torch.arange(users, device=h_LBD.device)
         for place, layer in enumerate(self.layers, start=1):
-            picked = pick if place == len(self.layers) else _all
+            picked = pick if place == len(self.layers) else everything
             flipped_LBD = F.embedding(rows_LB, h_LBD.flatten(0, 1))  # its gradient is fast
             m = layer.gmamba(h_LBD, flipped_LBD, self.real(h_LBD, batch), picked)
             h_LBD = layer.behind(m, picked(h_LBD))
         return h_LBD
-
-
-def _all(x_LBD: Tensor) -> Tensor:
-    return x_LBD

@@ -135,13 +135,19 @@ class SSDBlock(nn.Module):
         y_BE = torch.addcmul(y_BHP, self.D[:, None], x_BHP).flatten(-2)
         return self.out_proj(self.norm(y_BE * F.silu(z_BE)))
 
-    def forward(self, x_LBD: Tensor, omega_LBH: Tensor | None = None) -> Tensor:
+    def scanned(
+        self, x_LBD: Tensor, omega_LBH: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """y, x' and z of every event, which `gated` puts together."""
         z_LBE, xBC, d_LBH = self.in_proj(x_LBD).split(self.sizes, dim=-1)
         assert self.conv1d.bias is not None
         xBC = causal_convolution(xBC, self.conv1d.weight, self.conv1d.bias)
         chosen = self.chosen(xBC, d_LBH, omega_LBH)
         y_LBHP, _ = ssd(*chosen)
-        return self.gated(y_LBHP, chosen[0], z_LBE)
+        return y_LBHP, chosen[0], z_LBE
+
+    def forward(self, x_LBD: Tensor, omega_LBH: Tensor | None = None) -> Tensor:
+        return self.gated(*self.scanned(x_LBD, omega_LBH))
 
     def init_state(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
         """The last inputs of the convolution, [K - 1, B, ...], and S_BHPN."""

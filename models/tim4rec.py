@@ -34,7 +34,17 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from srbench.models.base import Batch, Encoder, Idle, Info, Settings, State, last_BD
+from srbench.models.base import (
+    Batch,
+    Encoder,
+    Idle,
+    Info,
+    Pick,
+    Settings,
+    State,
+    everything,
+    last_of,
+)
 from srbench.models.layers import Activation, Behind, Dropout
 from srbench.models.mamba import causal_convolution
 from srbench.models.ssd import SSDBlock
@@ -117,15 +127,21 @@ class TimeBranch(nn.Module):
             return (tau_BHL * mix.weight[0, :length]).cumsum(-1) + mix.bias
         return F.linear(tau_BHL, mix.weight[:length, :length].tril(), mix.bias[:length])
 
-    def forward(self, tau_BHL: Tensor) -> tuple[Tensor, Tensor]:
+    def omega(self, tau_BHL: Tensor) -> Tensor:
+        """The factors of this layer's step widths, omega_LBH."""
         scale_BHL = self.mixed(self.mix_1, self.dropout(tau_BHL))
         scaled_BHL = tau_BHL * self.mixed(self.mix_2, F.silu(scale_BHL))
         omega_LBH = scaled_BHL.permute(2, 0, 1)
         for conv in (self.conv_1, self.conv_2):
             assert conv.bias is not None
             omega_LBH = self.activation(causal_convolution(omega_LBH, conv.weight, conv.bias))
+        return omega_LBH
+
+    def following(self, tau_BHL: Tensor, omega_LBH: Tensor) -> Tensor:
+        """The next layer's tau."""
         gate_BHL = self.mixed(self.gate, self.dropout(tau_BHL)).sigmoid()
-        return omega_LBH, self.norm(torch.lerp(omega_LBH.permute(1, 2, 0), tau_BHL, gate_BHL))
+        next_BHL: Tensor = self.norm(torch.lerp(omega_LBH.permute(1, 2, 0), tau_BHL, gate_BHL))
+        return next_BHL
 
 
 class Layer(nn.Module):
@@ -150,6 +166,12 @@ class Layer(nn.Module):
             activation=F.hardswish,
         )
 
+    def forward(self, x_LBD: Tensor, omega_LBH: Tensor | None, pick: Pick = everything) -> Tensor:
+        """The output at the picked events."""
+        m_BD = self.ssd.gated(*map(pick, self.ssd.scanned(x_LBD, omega_LBH)))
+        h_BD: Tensor = self.behind(m_BD, pick(x_LBD))
+        return h_BD
+
 
 class TiM4Rec(Encoder):
     """TiM4Rec, causal in the times too."""
@@ -171,10 +193,11 @@ class TiM4Rec(Encoder):
         layers = nn.ModuleList(Layer(settings) for _ in range(settings.layers))
         self.layers = cast("list[Layer]", layers)
         if isinstance(settings, TiM4RecSettings) and not settings.time:
-            self.norm_times, self.times = None, nn.ModuleList()
+            self.norm_times, times = None, nn.ModuleList()
         else:
             self.norm_times = self.time_norm(settings)
-            self.times = nn.ModuleList(self.time_branch(settings) for _ in self.layers)
+            times = nn.ModuleList(self.time_branch(settings) for _ in self.layers)
+        self.times = cast("list[TimeBranch]", times)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
@@ -201,29 +224,32 @@ class TiM4Rec(Encoder):
             raise ValueError(f"the times of more than {self.length} events are not distinguished")
         gaps_BL = F.pad(times_BL.diff(dim=1), (1, 0)).to(like.dtype)
         tau_BHL = self.norm_times(self.dropout(gaps_BL))[:, None].expand(-1, self.heads, -1)
+        *lower, top = self.times
         omegas: list[Tensor | None] = []
-        for branch in self.times:
-            omega_LBH, tau_BHL = branch(tau_BHL)
+        for branch in lower:
+            omega_LBH = branch.omega(tau_BHL)
+            tau_BHL = branch.following(tau_BHL, omega_LBH)
             omegas.append(omega_LBH)
-        return omegas
+        return [*omegas, top.omega(tau_BHL)]
 
     @property
     def heads(self) -> int:
         return len(self.layers[0].ssd.D)
 
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        return last_BD(self.states(x_BLD, batch), batch.lengths_B)
+        return self.states(x_BLD, batch, last_of(batch))
 
     def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        return self.states(x_BLD, batch)
+        return self.states(x_BLD, batch, everything).transpose(0, 1)
 
-    def states(self, x_BLD: Tensor, batch: Batch) -> Tensor:
-        """The output of the last layer at every position."""
+    def states(self, x_BLD: Tensor, batch: Batch, pick: Pick) -> Tensor:
+        """The output of the last layer at the picked events."""
         h_LBD = self.norm(self.dropout(x_BLD.transpose(0, 1)))
         omegas = self.omegas(batch.times_BL, h_LBD)
-        for layer, omega_LBH in zip(self.layers, omegas, strict=True):
-            h_LBD = layer.behind(layer.ssd(h_LBD, omega_LBH), h_LBD)
-        return h_LBD.transpose(0, 1)
+        *lower, top = self.layers
+        for layer, omega_LBH in zip(lower, omegas[:-1], strict=True):
+            h_LBD = layer(h_LBD, omega_LBH)
+        return top(h_LBD, omegas[-1], pick)
 
     def init_state(self, x_BD: Tensor) -> State:
         """The times so far, of which the window bounds the number, and a state of each layer."""

@@ -45,11 +45,12 @@ def sasrec(settings: Any) -> int:
 
 
 def bert4rec(settings: Any) -> int:
-    """The hidden event has the last of the L places; attention answers at all, in the last too."""
+    """The hidden event has the last of the L places; the last block asks for it alone."""
     width, inner = settings.width, settings.inner
     query, key, value, dense, attention = width, width, width, width, 2 * L
-    blocks = settings.layers * L * 2 * width * (query + key + value + dense + attention)
-    return blocks + answers(settings) * 2 * 2 * width * inner + 2 * width * width
+    seen = settings.layers * L * 2 * width * (key + value)
+    asked = answers(settings) * 2 * width * (query + attention + dense + 2 * inner)
+    return seen + asked + 2 * width * width
 
 
 def glintru(settings: Any) -> int:
@@ -106,11 +107,11 @@ def lrurec(settings: Any) -> int:
 
 
 def mingru4rec(settings: Any) -> int:
-    """Candidate and gate of every event, and the way back from a wider state, before the pick."""
+    """Candidate and gate are of every event."""
     width, state = settings.width, int(settings.width * settings.expansion)
     candidate, gate, back, feed_forward = state, state, state, 2 * 4 * width
-    read = settings.layers * L * (candidate + gate + back)
-    return 2 * width * (read + answers(settings) * feed_forward)
+    read = settings.layers * L * (candidate + gate)
+    return 2 * width * (read + answers(settings) * (back + feed_forward))
 
 
 def sligru4rec(settings: Any) -> int:
@@ -144,10 +145,10 @@ def mamba_scan(settings: Any) -> int:
 
 
 def mamba4rec(settings: Any) -> int:
-    """Every layer answers at every position, the last one too."""
+    """Behind the scan the last layer answers for the last event alone."""
     width, inner = settings.width, settings.expand * settings.width
-    everywhere = settings.layers * L
-    return everywhere * (mamba_scan(settings) + 2 * inner * width + 2 * 2 * 4 * width**2)
+    behind = 2 * inner * width + 2 * 2 * 4 * width**2
+    return settings.layers * L * mamba_scan(settings) + answers(settings) * behind
 
 
 def sigma(settings: Any) -> int:
@@ -162,20 +163,22 @@ def sigma(settings: Any) -> int:
 
 
 def tim4rec(settings: Any) -> int:
-    """Every layer answers at every position. One gate a head is a running sum, which is free."""
+    """Behind the recurrence the last layer answers for the last event alone, and makes no times
+    for a next one. One gate a head is a running sum, which is free."""
     width, states, inner = settings.width, settings.states, settings.expand * settings.width
     everywhere = settings.layers * L
     z, x, b, c, steps = inner, inner, states, states, settings.heads
-    dense = 2 * width * (z + x + b + c + steps) + 2 * inner * width + 2 * 2 * 4 * width**2
+    dense = 2 * width * (z + x + b + c + steps)
+    behind = answers(settings) * (2 * inner * width + 2 * 2 * 4 * width**2)
     inside = 2 * CHUNKED * CHUNK * (states + inner)  # c b', the same for all heads, and times x
     across = 2 * 2 * CHUNKED * states * inner  # the states that chunks add, and reading them
     times = 2 * 2 * settings.heads * L * L  # two matrices over the window, triangle or not
-    return everywhere * dense + settings.layers * (inside + across + times)
+    return everywhere * dense + behind + settings.layers * (inside + across + times)
 
 
 def tim4rec_official(settings: Any) -> int:
-    """The gate is a product, and the last layer has one too, for differences that nobody reads."""
-    return tim4rec(settings) + settings.layers * 2 * settings.heads * L
+    """The gate is a product."""
+    return tim4rec(settings) + (settings.layers - 1) * 2 * settings.heads * L
 
 
 def hstu(settings: Any) -> int:
@@ -310,8 +313,11 @@ SCANS: dict[str, Callable[[Any], dict[str, int]]] = {
     "mamba4rec": lambda settings: mamba_events(settings, settings.layers),
     "sigma": lambda settings: mamba_events(settings, 2 * settings.layers),
     "sigma-official": lambda settings: mamba_events(settings, 2 * settings.layers),
-    # Mean and variance so far, before the layers and for each head in them, and one gate a head.
-    "tim4rec": lambda settings: duality(settings, 2 * L + 3 * settings.layers * settings.heads * L),
+    # Mean and variance so far, before the layers and for each head between them, where the gate of
+    # a head is one too.
+    "tim4rec": lambda settings: duality(
+        settings, 2 * L + 3 * (settings.layers - 1) * settings.heads * L
+    ),
     "tim4rec-official": lambda settings: duality(settings, 0),
 }
 

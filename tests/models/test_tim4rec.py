@@ -95,7 +95,8 @@ def test_a_branch_at_each_position_is_one_of_sums_over_the_positions_up_to_it(
         row = t if pointwise else 0
         gate = (product(branch.gate.weight[row], times, t) + branch.gate.bias[row]).sigmoid()
         mixed.append(gate * times[t] + (1 - gate) * omega[t])
-    omega_LBH, tau_BHL = branch(tau[None])
+    omega_LBH = branch.omega(tau[None])
+    tau_BHL = branch.following(tau[None], omega_LBH)
     torch.testing.assert_close(omega_LBH[:, 0], torch.stack(omega), **EXACT)
     expected = branch.norm(torch.stack(mixed, -1))
     torch.testing.assert_close(tau_BHL[0], expected, **EXACT)

@@ -21,7 +21,7 @@ from golden import (
 )
 from torch.nn.functional import silu, softplus
 
-from srbench.models.base import Batch
+from srbench.models.base import Batch, everything
 from srbench.models.ssd import sequential_ssd, ssd
 from srbench.recommender import Recommender
 from srbench.train.losses import cross_entropy
@@ -89,7 +89,8 @@ def test_outputs_loss_and_gradients_are_those_of_the_reference(golden: Golden) -
 @pytest.mark.parametrize("golden", TIMED, ids=str)
 def test_every_slot_of_the_published_window(golden: Golden) -> None:
     recommender, batch = model(golden), timed(golden)
-    h_BLD = recommender.encoder.states(recommender.table(batch.items_BL), batch)
+    x_BLD = recommender.table(batch.items_BL)
+    h_BLD = recommender.encoder.states(x_BLD, batch, everything).transpose(0, 1)
     torch.testing.assert_close(h_BLD, golden.group("out")["hidden"], **EXACT)
 
 
