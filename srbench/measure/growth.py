@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from srbench.config.efficiency import AXES, Axis
 from srbench.errors import SrbenchError, did_you_mean
@@ -57,7 +56,7 @@ def parse_sweep(text: str) -> Sweep:
         raise SrbenchError(
             f"The sweep {text!r} has {len(values)} sizes, more than {MOST}: take larger steps."
         )
-    return Sweep(cast("Axis", axis), tuple(values))
+    return Sweep(axis, tuple(values))
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Growth:
         """What the fitted law says for a size."""
         if self.exponent is None or self.factor is None:
             return None
-        return self.factor * x**self.exponent
+        return self.factor * math.pow(x, self.exponent)
 
 
 def fit(x: Sequence[float], y: Sequence[float | None]) -> Growth:
@@ -96,7 +95,7 @@ def fit(x: Sequence[float], y: Sequence[float | None]) -> Growth:
     if sizes < LEAST:
         count = "one size was" if sizes == 1 else f"{sizes or 'no'} sizes were"
         return _unfitted(pairs, f"{count} measured, and a fit takes {LEAST}")
-    from scipy import stats  # type: ignore[import-untyped]
+    from scipy import stats
 
     logs_x, logs_y = ([math.log(pair[n]) for pair in pairs] for n in (0, 1))
     line = stats.linregress(logs_x, logs_y)

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from srbench.config.efficiency import Axis
 from srbench.errors import SrbenchError
 from srbench.record.efficiency import Efficiency, Point
 from srbench.record.names import MEMORY_INFERENCE, TIME_REQUEST, TIME_STEP
@@ -29,7 +28,7 @@ ASIDE = 5.0  # points between the marks of two models that fail at one size
 SPAN = 10.0  # ratio that an axis shows at least, so that noise does not look like growth
 MOST_TICKS = 6
 CHARACTERS = 58  # of a line of the title
-WORDS: dict[Axis, tuple[str, str]] = {  # what a size is, and the letter of the exponents
+WORDS: dict[str, tuple[str, str]] = {  # what a size is, and the letter of the exponents
     "length": ("events of a history", "L"),
     "items": ("items of the catalogue", "V"),
     "batch": ("histories at once", "B"),
@@ -112,7 +111,7 @@ def growth(found: Efficiency) -> Figure:
 
 def _lines(
     found: Efficiency,
-    axis: Axis,
+    axis: str,
     points: Sequence[Point],
     quantity: _Quantity,
     look: dict[str, Look],
@@ -194,7 +193,7 @@ def _short(size: float) -> str:
 
 
 def _mark_failures(
-    figure: Figure, axes: Axes, axis: Axis, points: Sequence[Point], look: dict[str, Look]
+    figure: Figure, axes: Axes, axis: str, points: Sequence[Point], look: dict[str, Look]
 ) -> None:
     """A cross at the upper edge; those of several models at one size stand side by side."""
     failed = [point for point in points if point.status != "ok"]
@@ -244,10 +243,10 @@ def _label_ends(figure: Figure, axes: Axes, lines: Sequence[_Line]) -> None:
         )
 
 
-def _title(found: Efficiency, axis: Axis, points: Sequence[Point]) -> list[str]:
+def _title(found: Efficiency, axis: str, points: Sequence[Point]) -> list[str]:
     """Lines that say what stays the same, and who ended where."""
     first = points[0]
-    fixed: dict[Axis, str] = {
+    fixed: dict[str, str] = {
         "items": f"{count(first.items)} items",
         "length": f"length {count(first.length)}",
         "batch": f"batch {count(first.batch)}",
@@ -269,7 +268,7 @@ def _number(point: Point, name: str) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def _place(point: Point, axis: Axis) -> int:
+def _place(point: Point, axis: str) -> int:
     """Where a point stands on the swept axis."""
     if axis != "width":
         return {"items": point.items, "length": point.length, "batch": point.batch}[axis]
