@@ -34,7 +34,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from srbench.models.base import Batch, Encoder, Info, Pick, everything, last_of
-from srbench.models.layers import GRU, Behind, Dropout, initialise, shift
+from srbench.models.layers import GRU, Behind, Dropout, initialise
 from srbench.models.mamba import Mamba, MambaSettings
 
 
@@ -68,7 +68,8 @@ class GatedMamba(nn.Module):
 
     def recent(self, x_LBD: Tensor) -> Tensor:
         """r: the convolution as one product, then the GRU."""
-        neighbours = torch.cat([shift(x_LBD, 1), x_LBD, shift(x_LBD, -1)], dim=-1)
+        padded = F.pad(x_LBD, (0, 0, 0, 0, 1, 1))
+        neighbours = torch.cat([padded[:-2], x_LBD, padded[2:]], dim=-1)
         weight = self.conv1d.weight.transpose(1, 2).flatten(1)
         return self.gru(F.linear(neighbours, weight, self.conv1d.bias))
 
