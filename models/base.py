@@ -197,6 +197,14 @@ class Encoder(nn.Module):
         """One event more: the representation h_BD of the history with it, and the new state."""
         raise NotImplementedError
 
+    def step_at(self, x_BD: Tensor, state: State, times_B: Tensor | None) -> tuple[Tensor, State]:
+        """`step` of an event at `times_B`, int64 seconds; None where the dataset has no times.
+
+        A model whose representations depend on the times overrides it. Who gives no times gives
+        none from the first event on.
+        """
+        return self.step(x_BD, state)
+
     @classmethod
     def has_prefixes(cls) -> bool:
         return cls.prefixes is not Encoder.prefixes

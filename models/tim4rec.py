@@ -256,10 +256,10 @@ class TiM4Rec(Encoder):
         times_BL = torch.empty(len(x_BD), 0, dtype=torch.int64, device=x_BD.device)
         return times_BL, tuple(layer.ssd.init_state(x_BD) for layer in self.layers)
 
-    def step(
-        self, x_BD: Tensor, state: State, times_B: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """One event more, at `times_B`; who gives no times gives none from the first event on."""
+    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        return self.step_at(x_BD, state, None)
+
+    def step_at(self, x_BD: Tensor, state: State, times_B: Tensor | None) -> tuple[Tensor, State]:
         times_BL, before = state
         if times_B is not None:
             times_BL = torch.cat([times_BL, times_B[:, None]], dim=1)

@@ -37,7 +37,8 @@ class TiM4RecOfficial(TiM4Rec):
     pad_is_class = True
     prefixes = Encoder.prefixes
     init_state = Encoder.init_state
-    step = Encoder.step  # type: ignore[assignment]
+    step = Encoder.step
+    step_at = Encoder.step_at
 
     def time_norm(self, settings: TimedSettings) -> nn.Module:
         return nn.LayerNorm(self.length, eps=settings.norm_eps)

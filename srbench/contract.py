@@ -192,15 +192,21 @@ def cloze_is_forward(recommender: Recommender) -> None:
 
 
 def steps_are_forward(recommender: Recommender) -> None:
-    """`step` after `step` gives `forward` of the history so far."""
+    """`step` after `step` gives `forward` of the history so far, with times and without."""
     batch = random_batch(recommender)
     if not recommender.encoder.has_step():
         return _absent(lambda: recommender.init_state(len(batch)), "init_state")
-    state = recommender.init_state(len(batch))
-    for end in range(1, batch.items_BL.shape[1] + 1):
-        h_BD, state = recommender.step(batch.items_BL[:, end - 1], state)
-        so_far = Batch(batch.items_BL[:, :end], torch.full_like(batch.lengths_B, end))
-        _same(h_BD, recommender.represent(so_far), f"step {end}", f"forward of {_events(end)}")
+    for times_BL, known in ((None, ""), (batch.times_BL, " at a time")):
+        state = recommender.init_state(len(batch))
+        for end in range(1, batch.items_BL.shape[1] + 1):
+            lengths_B, upto = torch.full_like(batch.lengths_B, end), slice(0, end)
+            so_far = Batch(batch.items_BL[:, upto], lengths_B)
+            times_B = None
+            if times_BL is not None:
+                so_far, times_B = replace(so_far, times_BL=times_BL[:, upto]), times_BL[:, end - 1]
+            h_BD, state = recommender.step(batch.items_BL[:, end - 1], state, times_B)
+            expected_BD = recommender.represent(so_far)
+            _same(h_BD, expected_BD, f"step {end}{known}", f"forward of {_events(end)}")
 
 
 def the_time_of_the_target_is_as_declared(recommender: Recommender) -> None:

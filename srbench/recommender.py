@@ -59,9 +59,12 @@ class Recommender(nn.Module):
         pads_B = torch.zeros(batch_size, dtype=torch.int64, device=self.table.weight.device)
         return self.encoder.init_state(torch.zeros_like(self.embedded(pads_B)))
 
-    def step(self, items_B: Tensor, state: State) -> tuple[Tensor, State]:
-        """h_BD after one more event, and the new state."""
-        return self.encoder.step(self.embedded(items_B), state)
+    def step(
+        self, items_B: Tensor, state: State, times_B: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """h_BD after one more event, which happened at `times_B` (None: nobody knows), and the new
+        state."""
+        return self.encoder.step_at(self.embedded(items_B), state, times_B)
 
     def classes(self) -> tuple[Tensor, int]:
         """The rows of the table that the training soft-max runs over, and the id of the first."""

@@ -96,6 +96,12 @@ class ForgetsToStep(Mean):
         return super().step(x_BD, state)[0], state
 
 
+class StepsWithoutTimes(Mean):
+    def prefixes(self, x_BLD: Tensor, batch: Batch) -> Tensor:
+        h_BLD = super().prefixes(x_BLD, batch)
+        return h_BLD if batch.times_BL is None else h_BLD + batch.times_BL[..., None] * 1e-6
+
+
 class SeesTheTimeOfTheTarget(ForwardAlone):
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
         assert batch.target_times_B is not None
@@ -136,6 +142,7 @@ BROKEN: list[tuple[type[Encoder], str, str]] = [
     (LearnsOtherwise, "gradients", "the gradient of table.weight through prefixes differs from"),
     (ClozeOfNothing, "cloze", "cloze behind 8 events differs from their forward by"),
     (ForgetsToStep, "step", "step 2 differs from forward of 2 events by"),
+    (StepsWithoutTimes, "step", "step 1 at a time differs from forward of 1 event by"),
     (SeesTheTimeOfTheTarget, "time", "the time of the target changes the representation"),
 ]
 

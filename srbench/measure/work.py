@@ -117,10 +117,11 @@ def step(
     batch = histories(recommender, batch_size, length, seed)
     state = _state(recommender, batch, precision)
     last_B = batch.items_BL[:, -1].contiguous()
+    times_B = None if batch.times_BL is None else batch.times_BL[:, -1].contiguous()
 
     def work() -> Tensor:
         with torch.inference_mode(), _precision(recommender, precision):
-            h_BD, _ = recommender.step(last_B, state)
+            h_BD, _ = recommender.step(last_B, state, times_B)
         return h_BD
 
     return work
@@ -172,8 +173,9 @@ def _state(recommender: Recommender, batch: Batch, precision: Precision) -> Stat
     recommender.eval()
     with torch.inference_mode(), _precision(recommender, precision):
         state = recommender.init_state(len(batch))
-        for items_B in batch.items_BL[:, :-1].unbind(1):
-            _, state = recommender.step(items_B, state)
+        for t in range(batch.items_BL.shape[1] - 1):
+            times_B = None if batch.times_BL is None else batch.times_BL[:, t]
+            _, state = recommender.step(batch.items_BL[:, t], state, times_B)
     return state
 
 

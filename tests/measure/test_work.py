@@ -13,7 +13,6 @@ from srbench import registry
 from srbench.contract import randomised
 from srbench.errors import SrbenchError
 from srbench.measure import work
-from srbench.models.base import Batch
 from srbench.recommender import Recommender
 
 V, L = 19, 9
@@ -125,9 +124,8 @@ def test_the_pieces_of_a_request_are_what_the_recommender_says(name: str) -> Non
 def test_a_step_gives_what_encoding_the_whole_history_gives(name: str, length: int) -> None:
     recommender = small(name)
     batch = work.histories(recommender, 3, length, seed=5)
-    timeless = Batch(batch.items_BL, batch.lengths_B)  # step knows no times
     one = work.step(recommender, length, 3, seed=5)
-    expected = recommender.represent(timeless)
+    expected = recommender.represent(batch)
     for _ in range(3):  # and again: the history does not grow
         torch.testing.assert_close(one(), expected)
 

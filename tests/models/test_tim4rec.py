@@ -138,14 +138,12 @@ def test_the_published_times_of_pads_change_short_histories() -> None:
 def test_steps_with_times_are_the_prefixes() -> None:
     recommender, batch = model(), histories()
     assert batch.times_BL is not None
-    assert isinstance(recommender.encoder, TiM4Rec)
     h_BLD, state = recommender.prefixes(batch), recommender.init_state(3)
     for t in range(LENGTH):
-        x_BD = recommender.table(batch.items_BL[:, t])
-        h_BD, state = recommender.encoder.step(x_BD, state, batch.times_BL[:, t])
+        h_BD, state = recommender.step(batch.items_BL[:, t], state, batch.times_BL[:, t])
         torch.testing.assert_close(h_BD, h_BLD[:, t], **EXACT)
     with pytest.raises(ValueError, match="times of more than 7 events"):
-        recommender.encoder.step(x_BD, state, batch.times_BL[:, -1])
+        recommender.step(batch.items_BL[:, -1], state, batch.times_BL[:, -1])
 
 
 def test_without_times_a_history_may_outgrow_the_window() -> None:
