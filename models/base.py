@@ -103,6 +103,9 @@ class Settings(BaseModel):
             if size > length:
                 raise ValueError(f"{name} ({size}) must not be larger than data.length ({length})")
 
+    def check_device(self, device: str) -> None:
+        """Raises ValueError if these cannot be had on a device of this type, `cpu` or `cuda`."""
+
 
 class HeadSettings(Settings):
     """Settings among which `heads` share the `width`, where they have an effect."""

@@ -50,6 +50,10 @@ class MambaSettings(Settings):
             raise ValueError("mamba-ssm needs a GPU and the package of that name; leave it at auto")
         return scan
 
+    def check_device(self, device: str) -> None:
+        if self.scan == "mamba-ssm" and device == "cpu":
+            raise ValueError("scan = mamba-ssm runs on a GPU alone: leave it at auto")
+
 
 def causal_convolution(x_LBE: Tensor, weight_E1K: Tensor, bias_E: Tensor) -> Tensor:
     """Each channel by itself: a weighted sum of the last K events, nothing before the first."""

@@ -11,6 +11,7 @@ import pytest
 
 from srbench.cli.app import main
 from srbench.experiment import cell
+from srbench.models import mamba
 from srbench.registry import get, names
 
 # Settings that may be 0: nothing of it is a model too.
@@ -69,6 +70,21 @@ def cases() -> list[Any]:
         wanted = f"The model's settings do not fit: {field} (7) must not be larger than data.length"
         found.append((name, [f"model.{field}=7", "data.length=6"], f"{wanted} (6)."))
     return found
+
+
+@pytest.mark.parametrize("name", [name for name, _ in having("scan")])
+def test_a_kernel_of_a_gpu_is_refused_on_a_cpu(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there are both the package and a GPU, which is not to be used."""
+    monkeypatch.setattr(mamba, "has_mamba_ssm", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    asked = ["run", "--model", name, "--dataset", "synthetic", "--set", "model.scan=mamba-ssm"]
+    assert main([*asked, "--device", "cpu"]) == 2
+    assert capsys.readouterr().err == (
+        "srbench: The model's settings do not fit: scan = mamba-ssm runs on a GPU alone: leave it "
+        "at auto.\n"
+    )
 
 
 def test_the_exceptions_exist() -> None:

@@ -120,6 +120,7 @@ def resolve(
     settings = validated(RunSettings, top, "", origins)
     try:
         model_settings.check_length(settings.data.length)
+        model_settings.check_device(settings.device)
     except ValueError as error:
         raise SrbenchError(f"The model's settings do not fit: {error}.") from None
     return Resolved(settings, model_settings, origins)
