@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from golden import EXACT, Golden, Rename, assert_same_gradients, histories
+from golden import EXACT, Golden, Rename, assert_same_gradients, build, histories
 from torch import Tensor, nn
 
 from srbench.models.mixing import fields_LFBD
@@ -79,6 +79,30 @@ def fields(golden: Golden, recommender: Recommender) -> Tensor:
         return fields_LFBD(x_BLD, recommender.encoder.features, items_BL)
     own_LBD, others_FLBD = x_BLD.transpose(0, 1), features(golden)[:, items_BL.t()]
     return torch.cat([own_LBD[:, None], others_FLBD.transpose(0, 1)], dim=1)
+
+
+def assert_same_without_pads(golden: Golden, recommender: Recommender) -> None:
+    """The scores of the history that fills the window, row 0; where there are pads, others."""
+    s_BV = recommender.score(recommender.represent(histories(golden)))
+    expected_BV = golden.group("out")["scores"][:, 1:]
+    torch.testing.assert_close(s_BV[0], expected_BV[0], **EXACT)
+    assert not torch.allclose(s_BV[1:], expected_BV[1:])
+
+
+def assert_same_where_pads_are_nothing(
+    golden: Golden, model: str, rename: Rename, norm: str
+) -> None:
+    """One layer, the pad rows and the bias of the norm before the mixing zero: then pads add
+    nothing in `-official`."""
+    found = []
+    for name in (model, f"{model}-official"):
+        recommender = build(golden, name, rename, settings(golden) | {"layers": 1})
+        with torch.no_grad():
+            recommender.table.weight[0] = 0
+            recommender.encoder.features.weight[0] = 0
+            recommender.encoder.get_submodule(norm).bias.zero_()
+        found.append(recommender.represent(histories(golden)))
+    torch.testing.assert_close(*found, **EXACT)
 
 
 def assert_same_slots(golden: Golden, recommender: Recommender) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 from fields import (
     Mixers,
     assert_same_scores_loss_and_gradients,
     assert_same_slots,
+    assert_same_where_pads_are_nothing,
+    assert_same_without_pads,
     build_for_three_fields,
     settings,
 )
-from golden import EXACT, build, histories
+from golden import build
 from torch import nn
 
 from srbench.models.mixing import Mixer
@@ -63,21 +64,8 @@ def test_scores_loss_and_gradients_are_those_of_the_reference(golden: Mixers) ->
 
 
 def test_mlp4rec_is_the_published_model_where_there_are_no_pads() -> None:
-    golden = CASES[0]
-    ours = model(golden, "mlp4rec")
-    s_BV = ours.score(ours.represent(histories(golden)))
-    torch.testing.assert_close(s_BV[0], golden.group("out")["scores"][0, 1:], **EXACT)
-    assert not torch.allclose(s_BV[1:], golden.group("out")["scores"][1:, 1:])  # these have pads
+    assert_same_without_pads(CASES[0], model(CASES[0], "mlp4rec"))
 
 
 def test_mlp4rec_is_the_published_model_where_its_pads_are_nothing() -> None:
-    """One layer, pad rows and the norm's bias zero: then pads add nothing in the published code."""
-    golden, found = CASES[0], []
-    for name in ("mlp4rec", "mlp4rec-official"):
-        recommender = build(golden, name, rename, settings(golden) | {"layers": 1})
-        with torch.no_grad():
-            recommender.table.weight[0] = 0
-            recommender.encoder.features.weight[0] = 0
-            recommender.encoder.norm_positions.bias.zero_()
-        found.append(recommender.represent(histories(golden)))
-    torch.testing.assert_close(*found, **EXACT)
+    assert_same_where_pads_are_nothing(CASES[0], "mlp4rec", rename, "norm_positions")
