@@ -10,6 +10,7 @@ from srbench.record.schema import Caution, Measurement
 
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 LEAST = 20  # samples below which a median is told with a caution
+UNEVEN = 1.25  # from what a tenth of the samples stay below to the median
 DRIFT = 0.05  # between the medians of the halves
 APART = 0.05  # between CUDA events and the wall clock
 
@@ -69,6 +70,16 @@ def cautions(name: str, samples: Samples) -> list[Caution]:
                 advice="Stop other programs on this machine, or give it more time.",
             )
         )
+    fast, middle = quantile(seconds, 0.1), quantile(seconds, 0.5)
+    if len(seconds) >= LEAST and middle > UNEVEN * fast:
+        found.append(
+            Caution(
+                what=f"{name}: the median is {_ms(middle)}, but every tenth sample takes at most "
+                f"{_ms(fast)}.",
+                advice="The work was interrupted: stop other programs on this machine, or use "
+                "fewer threads than it has free cores.",
+            )
+        )
     first, second = np.array_split(seconds, 2)
     if _differ(first, second):
         found.append(
@@ -79,11 +90,11 @@ def cautions(name: str, samples: Samples) -> list[Caution]:
             )
         )
     if samples.device_seconds is not None:
-        wall, device = quantile(seconds, 0.5), quantile(samples.device_seconds, 0.5)
-        if abs(wall - device) > APART * wall:
+        device = quantile(samples.device_seconds, 0.5)
+        if abs(middle - device) > APART * middle:
             found.append(
                 Caution(
-                    what=f"{name}: {_ms(wall)} on the wall clock, {_ms(device)} between CUDA "
+                    what=f"{name}: {_ms(middle)} on the wall clock, {_ms(device)} between CUDA "
                     "events.",
                     advice="The device waits for the host: a larger batch or --compile shows what "
                     "the device can do; the wall clock is what a user waits.",
