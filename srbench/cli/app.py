@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from srbench.cli import data, demo, doctor, models, run
+from srbench.cli import data, demo, doctor, measure, models, run
 from srbench.cli.console import INTERRUPTED, examples, say
 from srbench.errors import SrbenchError
 
@@ -16,6 +16,7 @@ EXAMPLES = (
     "srbench run --model sasrec --dataset ./events.csv --columns user,item,time",
     "srbench run --model gru4rec --dataset ml-100k --epochs 20 --json",
     "srbench data show ml-1m --time-ties shuffle:1",
+    "srbench measure --model glintru,sasrec --length 50,200",
     "srbench models glintru",
 )
 
@@ -54,6 +55,7 @@ def srbench(
 
 
 app.command("run", epilog=examples(run.EXAMPLES))(run.run)
+app.command("measure", epilog=examples(measure.EXAMPLES))(measure.measure)
 app.add_typer(data.app, name="data")
 app.command("models")(models.models)
 app.command("doctor")(doctor.doctor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,6 +12,15 @@ Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 Axis = Literal["length", "items", "batch", "width"]
 AXES: tuple[Axis, ...] = ("length", "items", "batch", "width")
+
+
+def whole(text: str) -> int:
+    """`200`, `10_000`, `1k`, `2.5M`. Raises ValueError for what is no whole number above 0."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)", text.strip().replace("_", "").lower())
+    size = float(found[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[found[2]] if found else 0.0
+    if size < 1 or size != int(size):
+        raise ValueError(f"{text!r} is no whole number above 0")
+    return int(size)
 
 
 class EfficiencySettings(BaseModel):

@@ -116,6 +116,10 @@ class MeasureSettings(_Section):
     """What is measured beside accuracy."""
 
     flops: bool = Field(default=True, description="count the floating-point operations of a pass")
+    requests: bool = Field(default=True, description="time the requests of one user")
+    seconds: float = Field(
+        default=0.5, gt=0, description="budget for each part of a request that is timed"
+    )
 
 
 class RunSettings(_Section):

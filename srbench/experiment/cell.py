@@ -23,8 +23,9 @@ from srbench.evaluate.protocol import FULL, PROTOCOLS, Protocol
 from srbench.experiment.describe import command, data_used, run_key
 from srbench.experiment.listener import Listener
 from srbench.experiment.machine import device_of, made_by, threads
+from srbench.experiment.requests import request_times
 from srbench.measure.clock import Stopwatch, utc_now
-from srbench.measure.flops import request_flops
+from srbench.measure.flops import request_flops, request_scans
 from srbench.measure.memory import PhaseMemory, process_peak, resident_bytes
 from srbench.measure.parameters import parameters
 from srbench.models.base import ClozeSettings
@@ -89,6 +90,7 @@ class Found:
     validation: dict[str, float] = field(default_factory=dict)
     test: Evaluation | None = None
     measurements: list[Measurement] = field(default_factory=list)
+    samples: dict[str, Any] = field(default_factory=dict)
     warnings: list[Caution] = field(default_factory=list)
 
 
@@ -208,7 +210,9 @@ class Cell:
                 "The memory was not enough; lower train.batch_tokens, evaluate.batch_tokens or "
                 f"data.length ({str(error).splitlines()[0]})"
             )
-        written = self.store.write(self.record(status, reason), ranks=self.ranks())
+        written = self.store.write(
+            self.record(status, reason), ranks=self.ranks(), samples=self.found.samples
+        )
         record = self.store.read(written)  # as it is published: without paths, with its arrays
         if status == "ok":
             self.checkpoint.remove()
@@ -295,9 +299,14 @@ class Cell:
         """What is measured beside accuracy."""
         self.listener.phase("measuring")
         assert self.found.model is not None
-        if self.settings.measure.flops:
-            self.found.measurements.append(request_flops(self.found.model))
-        self.found.measurements.append(process_peak())
+        settings, found = self.settings.measure, self.found
+        if settings.flops:
+            found.measurements += [count(found.model) for count in (request_flops, request_scans)]
+        if settings.requests:
+            timed = request_times(found.model, self.device, settings.seconds)
+            found.measurements += timed.measurements
+            found.samples |= timed.samples
+        found.measurements.append(process_peak())
 
     def ranks(self) -> dict[str, Any]:
         """Per-user ranks of the test under each protocol, with the users they belong to."""

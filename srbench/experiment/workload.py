@@ -18,7 +18,7 @@ from srbench.experiment.machine import device_of, threads
 from srbench.measure import work
 from srbench.measure.child import is_shortage, sentence
 from srbench.measure.clock import Samples, Sampling, Stopwatch, Work, interleaved
-from srbench.measure.energy import Energy
+from srbench.measure.energy import Energy, unreadable
 from srbench.measure.flops import request_flops, request_scans
 from srbench.measure.footprint import Subject, build
 from srbench.measure.parameters import parameters
@@ -205,16 +205,12 @@ class _Cell:
         """Requests for a while, with the counter of energy read before and after."""
         if self.request is None or self.error is not None:
             return
-        with Energy(device) as probe:
-            pass
         calls = 0
-        if probe.joules is None and "too few" not in (probe.reason or ""):
-            energy = probe  # it cannot be read here: no need to spend any
-        else:
-            with Energy(device) as energy, Stopwatch(device) as watch:
-                while watch.so_far() < ENERGY_SECONDS:
-                    self.request()
-                    calls += 1
+        readable = unreadable(device) is None
+        with Energy(device) as energy, Stopwatch(device) as watch:
+            while readable and watch.so_far() < ENERGY_SECONDS:
+                self.request()
+                calls += 1
         self.found.append(energy.measurement(ENERGY_REQUEST, max(1, calls)))
 
     def point(self) -> Point:

@@ -13,6 +13,7 @@ FLOPS_SCANS = "flops.request.scans"  # beside the products: scans, running sums,
 TIME_ENCODE = "time.encode"  # with .p50, .p95, .p99, .iqr: histories to representations
 TIME_SCORE = "time.score"  # representations to the best items of the whole catalogue
 TIME_REQUEST = "time.request"  # both
+SPREAD_REQUEST = "time.request.spread"  # between processes, as a share
 TIME_STEP = "time.step"  # one event more, from the state of the history before it
 TIME_TRAINING_STEP = "time.training.step"
 THROUGHPUT = "throughput.request"  # histories a second

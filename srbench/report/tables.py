@@ -17,11 +17,15 @@ from rich.text import Text
 from srbench.evaluate.protocol import FULL_DROP, FULL_KEEP, POP100, PROTOCOLS, UNI100, Protocol
 from srbench.record.names import (
     FLOPS_REQUEST,
+    FLOPS_SCANS,
     MEMORY_EVALUATE,
     MEMORY_PROCESS_PEAK,
     MEMORY_TRAIN,
+    TIME_ENCODE,
     TIME_EPOCH,
     TIME_EVALUATE,
+    TIME_REQUEST,
+    TIME_SCORE,
 )
 from srbench.record.schema import SEES_TARGET_TIME, DataUsed, Record
 from srbench.report.rows import machine
@@ -111,16 +115,23 @@ def _costs(record: Record) -> Table:
             f" {count(parameters.encoder)}",
         )
     for one in record.measurements:
+        if one.name.endswith(DETAILS):
+            continue
         value = f"unknown: {one.reason}" if one.value is None else measured(one.value, one.unit)
         table.add_row(MEANING.get(one.name, one.name), f"{value}  ({one.method})")
     table.add_row("machine", machine(record.environment))
     return table
 
 
+DETAILS = (".p95", ".p99", ".iqr", ".device.p50")  # in the record; srbench measure shows them
 MEANING = {
+    f"{TIME_ENCODE}.p50": "encoding",
+    f"{TIME_SCORE}.p50": "scoring",
+    f"{TIME_REQUEST}.p50": "one request, both",
     TIME_EPOCH: "training, an epoch",
     TIME_EVALUATE: "evaluation",
     FLOPS_REQUEST: "one request",
+    FLOPS_SCANS: "scans beside it",
     MEMORY_PROCESS_PEAK: "memory, process",
     f"{MEMORY_TRAIN}.peak": "memory, training",
     f"{MEMORY_TRAIN}.allocated": "GPU allocated, training",

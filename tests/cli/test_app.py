@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from srbench.cli import app as cli
+from srbench.cli import app as cli, measure, sizes
 from srbench.cli import data, models, run
 from srbench.cli.app import main
 from srbench.errors import RunFailed, SrbenchError
@@ -95,7 +95,7 @@ def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Usage: srbench" in shown.out + shown.err
 
 
-@pytest.mark.parametrize("example", [*cli.EXAMPLES, *run.EXAMPLES, *data.EXAMPLES])
+@pytest.mark.parametrize("example", [*cli.EXAMPLES, *run.EXAMPLES, *measure.EXAMPLES, *data.EXAMPLES])
 def test_the_examples_are_commands(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is parsed whole; what it would do is replaced."""
     called: list[str] = []
@@ -107,6 +107,8 @@ def test_the_examples_are_commands(example: str, monkeypatch: pytest.MonkeyPatch
     for module, function in (
         (run, "_run"),
         (run, "_show_config"),
+        (measure, "_measure"),
+        (sizes, "_catalogue"),
         (data, "_show"),
         (data, "_load"),
         (data, "_keep"),
