@@ -158,7 +158,11 @@ def test_a_number_survives_the_command_line(lr: float) -> None:
             "Unknown setting nothing.like (--set). Known: seed, device, threads, data.*, train.*, "
             "evaluate.*, measure.*, model.*.",
         ),
-        ("measure.x=1", "Unknown setting measure.x (--set). Known: measure.flops, measure.requests, measure.seconds."),
+        (
+            "measure.x=1",
+            "Unknown setting measure.x (--set). Known: measure.flops, measure.requests, "
+            "measure.seconds.",
+        ),
         (
             "train.lr=-1",
             "train.lr = -1 (--set) is not possible; it must be a number above 0.",

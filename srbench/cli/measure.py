@@ -216,15 +216,15 @@ def _measure(
     except KeyboardInterrupt:
         say("srbench: interrupted; nothing was written.")
         raise typer.Exit(INTERRUPTED) from None
-    figure = _figure(found, path)
     if json:
         put_text(found.to_json())
     elif not quiet:
         from srbench.report.efficiency import tables
 
         out().print(tables(found, out().width))
+    written_too = _figure(found, path)
     if not quiet:
-        for written in (path, *figure):
+        for written in (path, *written_too):
             (err() if json else out()).print(f"{_kind(written)}: {written}", soft_wrap=True)
 
 
@@ -234,7 +234,8 @@ def _kind(path: Path) -> str:
 
 def _figure(found: Efficiency, path: Path) -> list[Path]:
     """The figure of a sweep beside its record."""
-    if found.axis is None:
+    measured = any(point.status == "ok" for point in found.points)
+    if found.axis is None or not measured:
         return []
     from srbench.report.growth import growth
     from srbench.report.style import save

@@ -298,12 +298,12 @@ class Cell:
     def measure(self) -> None:
         """What is measured beside accuracy."""
         self.listener.phase("measuring")
-        assert self.found.model is not None
-        settings, found = self.settings.measure, self.found
+        settings, found, model = self.settings.measure, self.found, self.found.model
+        assert model is not None
         if settings.flops:
-            found.measurements += [count(found.model) for count in (request_flops, request_scans)]
+            found.measurements += [count(model) for count in (request_flops, request_scans)]
         if settings.requests:
-            timed = request_times(found.model, self.device, settings.seconds)
+            timed = request_times(model, self.device, settings.seconds)
             found.measurements += timed.measurements
             found.samples |= timed.samples
         found.measurements.append(process_peak())

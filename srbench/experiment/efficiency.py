@@ -264,11 +264,12 @@ def _repeated(points: tuple[Point, ...]) -> Point:
     return first.model_copy(update={"measurements": found, "warnings": warnings})
 
 
-def _least_bytes(point: Point) -> int:
-    """What a request must at least fetch from memory: every parameter but unread rows of the table,
-    and the table once for the scores."""
+def _least_bytes(point: Point) -> int | None:
+    """What a request must at least fetch: every parameter once, the table for its scores. None for
+    models that read a few of their counts."""
     parameters = point.model.parameters
-    return 0 if parameters is None else 4 * parameters.total
+    counts = get(point.model.name).has_scores()
+    return None if parameters is None or counts else 4 * parameters.total
 
 
 def _growth(asked: EfficiencySettings, points: list[Point]) -> Iterator[Fitted]:

@@ -11,7 +11,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from srbench.cli import data, demo, models, run
+from srbench.cli import data, demo, measure, models, run, sizes
 from srbench.cli.app import main
 from srbench.cli.show import plain
 from srbench.config import resolve
@@ -45,6 +45,7 @@ def test_every_command_is_one(command: str, monkeypatch: pytest.MonkeyPatch) -> 
     for module, function in (
         (run, "_run"),
         (run, "_show_config"),
+        (measure, "_measure"),
         (data, "list_"),
         (data, "_show"),
         (data, "_load"),
@@ -57,6 +58,7 @@ def test_every_command_is_one(command: str, monkeypatch: pytest.MonkeyPatch) -> 
         (demo, "_run"),
     ):
         monkeypatch.setattr(module, function, call)
+    monkeypatch.setattr(sizes, "_catalogue", lambda *_: 3416)
     words = shlex.split(command.partition(">")[0])
     assert words[0] == "srbench"
     assert main(words[1:]) == 0
