@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,28 @@ COLUMNS = {
     "HR kept": "hr@10|full|seen:keep|ties:half|loo|v1",
 }
 RECORDS = Store(RESULTS).records()
+COMMANDS = [
+    line
+    for text in ((RESULTS / name).read_text() for name in ("README.md", "commands.sh"))
+    for line in text.replace("\\\n", "").replace("  ", " ").splitlines()
+    if line.startswith("srbench run ")
+]
+BY_KEY = {record.key: record for record in RECORDS}
 
 
-def table() -> list[dict[str, str]]:
-    """The rows of the first table of results/README.md, by the heads of its columns."""
-    lines = [line for line in (RESULTS / "README.md").read_text().splitlines() if line[:1] == "|"]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+def rows() -> list[dict[str, str]]:
+    """The rows of all tables of results/README.md, by the heads of their columns."""
+    found: list[dict[str, str]] = []
+    heads: list[str] = []
+    for line in (RESULTS / "README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|"):
+            heads = []
+        elif not heads:
+            heads = cells
+        elif set(cells[0]) != {"-"}:
+            found.append(dict(zip(heads, cells, strict=True)))
+    return found
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda r: f"{r.model.name}-{r.key}")
@@ -39,22 +55,28 @@ def test_a_published_record_is_whole(record: Record) -> None:
     assert record.environment.threads >= 1
 
 
-def test_every_published_number_stands_in_a_record() -> None:
-    rows = table()
-    assert len(rows) >= 3
-    by_key = {record.key: record for record in RECORDS}
-    for row in rows:
-        key = re.search(r"[0-9a-f]{12}", row["record"])
-        assert key is not None
-        record = by_key[key[0]]
-        assert record.model.name == row["model"].strip("`")
-        for head, signature in COLUMNS.items():
-            assert row[head] == f"{record.test[signature]:.4f}", (record.model.name, head)
-        assert record.training is not None
-        assert row["best epoch"] == f"{record.training.best_epoch} of {record.training.epochs}"
+@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row['model']}-{row['records'][:14]}")
+def test_every_published_number_is_the_mean_of_its_records(row: dict[str, str]) -> None:
+    records = [BY_KEY[key] for key in re.findall(r"[0-9a-f]{12}", row["records"])]
+    assert records
+    assert {record.model.name for record in records} == {row["model"].strip("`")}
+    assert len({record.seed for record in records}) == len(records) == int(row.get("seeds", "1"))
+    assert len({(record.data.name, record.data.fingerprint) for record in records}) == 1
+    for head, signature in COLUMNS.items():
+        if head in row:
+            mean = statistics.mean(record.test[signature] for record in records)
+            assert row[head] == f"{mean:.4f}", head
+    trained = [record.training for record in records if record.training is not None]
+    best = " ".join(f"{training.best_epoch}/{training.epochs}" for training in trained)
+    assert row["best epoch"] == (best or "-")
+    ways = {training.supervision for training in trained} or {"counts"}
+    assert ways == {row.get("trained on", "all")}
 
 
-def test_every_record_has_its_command() -> None:
-    text = (RESULTS / "README.md").read_text()
-    for record in RECORDS:
-        assert record.command in text.replace("\\\n", "").replace("  ", " "), record.command
+def test_every_record_stands_in_a_table() -> None:
+    shown = [key for row in rows() for key in re.findall(r"[0-9a-f]{12}", row["records"])]
+    assert sorted(shown) == sorted(BY_KEY)
+
+
+def test_every_record_has_its_command_and_the_other_way_round() -> None:
+    assert sorted(COMMANDS) == sorted(record.command for record in RECORDS)
