@@ -47,7 +47,9 @@ from srbench.models.layers import (
     unit_elu,
 )
 
-EVENTS = 16  # whose keys and values are had at a time where only their sum is wanted
+# Events whose keys and values are had at a time where only their sum is wanted: at least so many,
+# and more where with all users they are not so many rows.
+EVENTS, ROWS = 16, 512
 
 
 class GlintRUSettings(HeadSettings):
@@ -101,13 +103,20 @@ class LinearAttention(nn.Module):
         batch, width = x_LBD.shape[1:]
         rows, channels = batch * self.heads, width // self.heads
         sum_NCC = x_LBD.new_zeros(rows, channels, channels)
-        masks: Iterable[Tensor | None] = repeat(None) if mask_LB is None else mask_LB.split(EVENTS)
-        for x_EBD, mask_EB in zip(x_LBD.split(EVENTS), masks, strict=False):
+        events = max(EVENTS, ROWS // batch)
+        masks: Iterable[Tensor | None] = repeat(None) if mask_LB is None else mask_LB.split(events)
+        for x_EBD, mask_EB in zip(x_LBD.split(events), masks, strict=False):
             k, v = self.features(self.key(x_EBD)), self.value(x_EBD)
             k = k if mask_EB is None else k * mask_EB[..., None]
             k_NCE, v_NEC = k.view(-1, rows, channels).permute(1, 2, 0), v.view(-1, rows, channels)
             sum_NCC = torch.baddbmm(sum_NCC.to(v.dtype), k_NCE, v_NEC.transpose(0, 1))
         return sum_NCC.view(batch, self.heads, channels, channels)
+
+    def event(self, x_BD: Tensor) -> Tensor:
+        """k v' of one event."""
+        k_BD, v_BD = self.features(self.key(x_BD)), self.value(x_BD)
+        k_BHC, v_BHC = (part.unflatten(-1, (self.heads, -1)) for part in (k_BD, v_BD))
+        return k_BHC[..., None] * v_BHC[..., None, :]
 
     def read(self, x_BD: Tensor, memory_BHCC: Tensor) -> Tensor:
         q_BHC = self.features(self.query(x_BD), self.scale).unflatten(-1, (self.heads, -1))
@@ -184,6 +193,14 @@ class GlintRU(Encoder):
             h_BD = self.norm(self.block_dropout(out(dense3(h_BD) * F.gelu(dense4(h_BD)))) + h_BD)
         return h_BD
 
+    def convolved(self, conv: nn.Conv1d, window_BDK: Tensor) -> Tensor:
+        """One event from its window. As one product: no copy of the weights is made."""
+        return F.linear(window_BDK.flatten(-2), conv.weight.flatten(1), conv.bias)
+
+    def at_the_end(self, y_EBD: Tensor) -> Tensor:
+        """r of the event t from y of the events t - p to t, which has no right neighbours."""
+        return self.convolved(self.conv1dforgru, F.pad(y_EBD.permute(1, 2, 0), (0, self.reach)))
+
     # The definition: one whole history.
 
     def forward(self, x_BLD: Tensor, batch: Batch) -> Tensor:
@@ -198,9 +215,7 @@ class GlintRU(Encoder):
         y_KBD = self.gated(
             c_LBD[rows_KB.clamp(min=0), columns_B], s_LBD[rows_KB.clamp(min=0), columns_B]
         )
-        y_KBD = y_KBD * (rows_KB >= 0)[..., None]
-        taps_DDK = self.conv1dforgru.weight[..., : self.reach + 1]
-        r_BD = torch.einsum("kbd,edk->be", y_KBD, taps_DDK) + self.bias_out
+        r_BD = self.at_the_end(y_KBD * (rows_KB >= 0)[..., None])
         x_BD = x_LBD[last_B, columns_B]
         a_BD = None
         if self.attention is not None:
@@ -254,36 +269,31 @@ class GlintRU(Encoder):
         channels = self.width // (self.attention.heads if self.attention else 1)
         return (
             torch.zeros(len(x_BD), dtype=torch.int64, device=x_BD.device),  # events so far
-            zeros_BD.expand(2 * self.reach, -1, -1),  # u of the last 2p events
+            zeros_BD[..., None].expand(-1, -1, 2 * self.reach),  # u of the last 2p events
             zeros_BD.expand(self.gru.num_layers, -1, -1),  # interior states, p events back
             x_BD.new_zeros(len(x_BD), self.width // channels, channels, channels),
         )
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
-        seen_B, u_KBD, interior_NBD, memory_BHCC = state
+        seen_B, u_BDK, interior_NBD, memory_BHCC = state
         x_BD = self.dropout(x_BD)
-        u_KBD = torch.cat([u_KBD, self.dense1(x_BD)[None]])  # positions t - 2p to t
-        taps = self.conv1d.weight.unbind(-1)
-        x = []
-        for m in range(self.reach + 1):
-            window = u_KBD[self.reach - m :]
-            inputs, weight = torch.cat(window.unbind(), -1), torch.cat(taps[: len(window)], -1)
-            x.append(F.linear(inputs, weight, self.conv1d.bias))
-        c, kept = x, []
+        u_BDK = torch.cat([u_BDK, self.dense1(x_BD)[..., None]], -1)  # positions t - 2p to t
+        # What follows is of the events t - p to t, oldest first, none before the first event.
+        back_E = torch.arange(self.reach, -1, -1, device=seen_B.device)
+        there_EB1 = (seen_B >= back_E[:, None])[..., None]
+        windows = F.pad(u_BDK, (0, self.reach)).unfold(-1, 2 * self.reach + 1, 1)
+        c_EBD = self.convolved(self.conv1d, windows.permute(2, 0, 1, 3)) * there_EB1
+        s_EBD, kept = c_EBD, []
         for layer, interior_BD in enumerate(interior_NBD):
             states = [interior_BD]
-            for m in range(self.reach, -1, -1):  # event t - m; before the first event: nothing
-                state_BD = self.gru.cell(x[m], states[0], layer) * (seen_B >= m)[:, None]
-                states.insert(0, state_BD)
-            states.pop()
-            kept.append(states[-1])
-            x = states
-        r_BD = self.bias_out.expand_as(x_BD)
-        for m, tap in enumerate(reversed(self.conv1dforgru.weight.unbind(-1)[: self.reach + 1])):
-            r_BD = r_BD + F.linear(self.gated(c[m], x[m]) * (seen_B >= m)[:, None], tap)
+            for input_BD in s_EBD:  # the GRU has no biases: no event makes no state
+                states.append(self.gru.cell(input_BD, states[-1], layer))
+            kept.append(states[1])
+            s_EBD = torch.stack(states[1:])
+        r_BD = self.at_the_end(self.gated(c_EBD, s_EBD) * there_EB1)
         a_BD = None
         if self.attention is not None:
-            memory_BHCC = memory_BHCC + self.attention.memory(x_BD[None])
+            memory_BHCC = memory_BHCC + self.attention.event(x_BD)
             a_BD = self.attention.read(x_BD, memory_BHCC)
-        new = (seen_B + 1, u_KBD[1:], torch.stack(kept), memory_BHCC)
+        new = (seen_B + 1, u_BDK[..., 1:], torch.stack(kept), memory_BHCC)
         return self.output(x_BD, r_BD, a_BD), new

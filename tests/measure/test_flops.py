@@ -60,7 +60,7 @@ def glintru(settings: Any) -> int:
     everywhere = 2 * L * width**2 * (dense + convolution + gru + keys_and_values)
     memory = 2 * L * width * channels
     gated = 2 * (1 + 1)  # two positions; projection, and the gate's narrow and wide layer
-    taps, query, out, gates, mlp = 2, 1, 1, 2, 3
+    taps, query, out, gates, mlp = 3, 1, 1, 2, 3  # the tap behind the end meets a zero
     at_the_end = 2 * width**2 * (gated + taps + query + out + gates + mlp)
     return everywhere + memory + at_the_end + 2 * width * channels
 

@@ -46,6 +46,17 @@ def test_gru_is_torchs_gru_with_its_gradients(layers: int) -> None:
         torch.testing.assert_close(one.grad, other.grad, **EXACT)
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 3)])
+def test_a_cell_is_an_event_of_the_gru_with_gradients_and_without(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    gru = GRU(6, 5).double()
+    x, h = double(*shape, 6), double(*shape, 5)
+    expected, _ = gru.layer(x.view(1, -1, 6), 0, h.view(-1, 5))
+    torch.testing.assert_close(gru.cell(x, h, 0), expected.view_as(h), **EXACT)
+    with torch.no_grad():
+        torch.testing.assert_close(gru.cell(x, h, 0), expected.view_as(h), **EXACT)
+
+
 def test_the_scan_has_the_gradients_of_both_its_results() -> None:
     torch.manual_seed(0)
     assert torch.autograd.gradcheck(_GRUScan.apply, (double(4, 2, 15), double(15, 5), double(2, 5)))
