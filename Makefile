@@ -10,10 +10,10 @@ STAMPS := $(VENV)/.srbench
 SET_UP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types bench clean distclean
+.PHONY: help install demo test gpu-check lint format types bench clean distclean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(STAMPS)-run ## the virtual environment, with srbench in it
 
@@ -22,6 +22,10 @@ demo: $(STAMPS)-run ## four small models on built-in data, a table and a figure
 
 test: $(STAMPS)-test ## every test, one process a core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto $(PYTEST_ARGS)
+
+gpu-check: $(STAMPS)-test ## what can only be seen on a GPU; paste what it prints
+	$(BIN)/srbench doctor
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -v -rs -p no:cacheprovider tests
 
 lint: $(STAMPS)-dev ## style and common mistakes
 	$(BIN)/ruff check
